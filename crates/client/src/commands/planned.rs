@@ -1,0 +1,117 @@
+//! Where a command's task is computed: what the options say, and what the cost model says where they leave it open.
+
+use super::{
+    CommandError, remark,
+    setup::{Cluster, Setup},
+};
+use crate::{
+    cli::Split,
+    client::Client,
+    giant::{
+        GiantError, Hands, Limits,
+        plan::{Choice, Explanation, Place, Plan, Plans, Task},
+        rates,
+    },
+    local::LocalKernels,
+    summary::Seconds,
+};
+use tokio::time::Instant;
+
+/// A task that takes less than this on one worker, in seconds, is not worth a measurement.
+const WORTH_A_PLAN: f64 = 0.2;
+
+/// Who may compute a command's tasks.
+pub(super) struct Planner {
+    split: Split,
+    limits: Limits,
+    remarks: bool,
+    here: Hands,
+    cluster: Option<(Cluster, Client)>,
+}
+
+/// Who computes a task, and in how many pieces.
+pub(super) struct Planned {
+    pub(super) hands: Hands,
+    pub(super) pieces: u32,
+    pub(super) limits: Limits,
+    began: Instant,
+    remarks: bool,
+}
+
+impl Planner {
+    /// Finds the cluster, unless nothing is to be computed there.
+    pub(super) async fn new(setup: &Setup, split: Split) -> Result<Self, CommandError> {
+        let cluster = if split.plan == Choice::Local {
+            None
+        } else {
+            let cluster = setup.cluster().await?;
+            let client = cluster.connect().await?;
+            Some((cluster, client))
+        };
+        let limits = Limits { memory: split.memory.0, timeout: setup.task_timeout, verify: split.verify };
+        let here = Hands::Local(LocalKernels::new());
+        Ok(Self { split, limits, remarks: setup.remarks(), here, cluster })
+    }
+
+    /// Decides about a task, and says so if that was asked for.
+    pub(super) async fn plan(&self, task: &Task) -> Planned {
+        let there = self.cluster.as_ref().map(|(_, client)| Hands::Cluster(client.clone()));
+        let usual = rates::usual(task, &self.here, there.as_ref());
+        let rough = Plans::of(task, &usual, &self.limits);
+        let Split { plan: choice, explain, .. } = self.split;
+        let large = rough.cluster.is_none_or(|(one, _)| one.seconds >= WORTH_A_PLAN);
+        let (rates, plans) = if explain || choice == Choice::Auto && large {
+            let rates = rates::measure(task, &self.here, there.as_ref(), self.limits).await;
+            (rates, Plans::of(task, &rates, &self.limits))
+        } else {
+            (usual, rough)
+        };
+        let chosen = match (choice, plans.cluster) {
+            (Choice::Local, _) | (_, None) => plans.local,
+            (Choice::Split(pieces), Some((one, _))) => {
+                Plans::split(task, &rates, &self.limits, pieces.get()).unwrap_or(one)
+            }
+            (Choice::Auto, Some(_)) if large => plans.fastest(),
+            (Choice::One | Choice::Auto, Some((one, _))) => one,
+        };
+        if explain {
+            remark(&Explanation { task, rates: &rates, plans: &plans, chosen });
+        }
+        let Plan { place, pieces, .. } = chosen;
+        let hands = there.filter(|_| place == Place::Cluster).unwrap_or_else(|| self.here.clone());
+        Planned { hands, pieces, limits: self.limits, began: Instant::now(), remarks: self.remarks }
+    }
+
+    /// The client, if there is a cluster.
+    pub(super) fn client(&self) -> Option<&Client> {
+        self.cluster.as_ref().map(|(_, client)| client)
+    }
+}
+
+impl Planned {
+    /// Whether the task goes to a worker like any other.
+    pub(super) fn is_ordinary(&self) -> bool {
+        self.pieces == 1 && matches!(self.hands, Hands::Cluster(_))
+    }
+
+    /// Says what was done, and how long it took.
+    pub(super) fn done(&self) {
+        if self.remarks {
+            let place = match self.hands {
+                Hands::Cluster(_) => "by the workers",
+                Hands::Local(_) => "here",
+            };
+            let pieces = if self.pieces == 1 { "" } else { ", in pieces," };
+            remark(&format_args!("done {place}{pieces} in {}", Seconds(self.began.elapsed())));
+        }
+    }
+}
+
+impl From<GiantError> for CommandError {
+    fn from(error: GiantError) -> Self {
+        match error {
+            GiantError::Task(error) => Self::Task(error),
+            GiantError::Disconnected(error) => Self::Disconnected(error),
+        }
+    }
+}

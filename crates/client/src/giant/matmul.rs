@@ -1,0 +1,244 @@
+//! A product of matrices as rectangular tiles of it.
+//!
+//! Tile (i, j) is the product of row block i of `a` and column block j of `b`. A row block is contiguous, and
+//! goes out from where it lies. A column block is copied together once, for all tiles of its column, and is
+//! forgotten when the last of them is done: so there are one or two copies at a time, and none with a single column.
+//! The sum over the inner dimension is never cut, so that every tile's elements are what one worker would compute.
+
+mod grid;
+
+pub use grid::Grid;
+
+use super::{GiantError, Hands, Limits, aside, cut, flight::Flight};
+use crate::job::answer::broken;
+use sgdt_proto::{
+    buffer::Buffer,
+    kind::matmul::{Input, KIND, Matrix, Operand, Output},
+    task::TaskError,
+};
+use std::ops::Range;
+
+/// A rectangle of the product.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Tile {
+    /// Which rows of the product it has.
+    pub rows: Range<usize>,
+    /// Which columns.
+    pub columns: Range<usize>,
+    /// Row after row.
+    pub elements: Vec<f64>,
+}
+
+impl Tile {
+    /// Its rows, each with its place in a product of so many columns, counted in elements.
+    pub fn placed(&self, columns: usize) -> impl Iterator<Item = (usize, &[f64])> {
+        let rows = self.elements.chunks_exact(self.columns.len().max(1));
+        self.rows.clone().zip(rows).map(move |(row, elements)| (row * columns + self.columns.start, elements))
+    }
+}
+
+/// Two matrices that can be multiplied, as indices know them.
+struct Factors {
+    a: Buffer,
+    b: Buffer,
+    rows: usize,
+    inner: usize,
+    columns: usize,
+}
+
+/// The product of `a` (m x k) and `b` (k x n), row after row.
+///
+/// # Errors
+/// `invalid-input`: the shapes do not fit. That of a piece.
+pub async fn product(
+    hands: &Hands,
+    a: &Matrix,
+    b: &Matrix,
+    pieces: u32,
+    limits: Limits,
+) -> Result<Vec<f64>, GiantError> {
+    let [rows, columns] = [a.rows, b.columns].map(|length| usize::try_from(length).unwrap_or(usize::MAX));
+    let len = rows.checked_mul(columns).ok_or_else(|| TaskError::too_large("the product has no end"))?;
+    let mut c = Vec::new();
+    c.try_reserve_exact(len).map_err(|_| TaskError::too_large(format!("no memory for {len} doubles")))?;
+    c.resize(len, 0.0);
+    let put = async |tile: Tile| {
+        for (place, elements) in tile.placed(columns) {
+            c[place..][..elements.len()].copy_from_slice(elements);
+        }
+        Ok(())
+    };
+    tiles(hands, a, b, pieces, limits, put).await?;
+    Ok(c)
+}
+
+/// The product of `a` (m x k) and `b` (k x n), as at least so many tiles, where it has as many elements, and more where
+/// they would take more memory than there may be. Each goes to `put` as it comes.
+///
+/// # Errors
+/// `invalid-input`: the shapes do not fit. That of a piece, or of `put`.
+pub async fn tiles(
+    hands: &Hands,
+    a: &Matrix,
+    b: &Matrix,
+    pieces: u32,
+    limits: Limits,
+    mut put: impl AsyncFnMut(Tile) -> Result<(), TaskError>,
+) -> Result<(), GiantError> {
+    let factors = Factors::of(a, b)?;
+    let (m, k, n) = (factors.rows, factors.inner, factors.columns);
+    let grid = Grid::of([m, k, n].map(|x| x as u64), pieces, limits.memory / (u64::from(hands.slots()) + 1));
+    let (down, across) = (grid.rows as usize, grid.columns as usize);
+    let mut flight = Flight::new(hands, limits);
+    for column in 0..across {
+        let columns = cut(n, across, column);
+        let panel = factors.panel(columns.clone()).await?;
+        for row in 0..down {
+            let rows = cut(m, down, row);
+            let input = Input { a: factors.block(rows.clone())?, b: panel.clone(), summary: false };
+            let bytes = Grid::bytes(rows.len() as u64, k as u64, columns.len() as u64);
+            while !flight.has_room(bytes) {
+                let Some((place, output)) = flight.land().await? else { break };
+                put(tile(place, output)?).await?;
+            }
+            flight.launch((rows, columns.clone()), KIND, &input, bytes)?;
+        }
+    }
+    while let Some((place, output)) = flight.land().await? {
+        put(tile(place, output)?).await?;
+    }
+    Ok(())
+}
+
+impl Factors {
+    fn of(a: &Matrix, b: &Matrix) -> Result<Self, TaskError> {
+        if a.columns != b.rows {
+            return Err(TaskError::invalid_input(format!(
+                "a is {} x {} and b is {} x {}: a must have as many columns as b has rows",
+                a.rows, a.columns, b.rows, b.columns
+            )));
+        }
+        for (name, matrix) in [("a", a), ("b", b)] {
+            let bytes = matrix.rows.checked_mul(matrix.columns).and_then(|count| count.checked_mul(8));
+            if bytes != Some(matrix.elements.len() as u64) {
+                return Err(TaskError::invalid_input(format!(
+                    "{name} is {} x {} and has {} bytes of elements",
+                    matrix.rows,
+                    matrix.columns,
+                    matrix.elements.len()
+                )));
+            }
+        }
+        let index = |length: u64| {
+            usize::try_from(length).map_err(|_| TaskError::too_large(format!("{length} rows or columns")))
+        };
+        Ok(Self {
+            a: a.elements.clone(),
+            b: b.elements.clone(),
+            rows: index(a.rows)?,
+            inner: index(a.columns)?,
+            columns: index(b.columns)?,
+        })
+    }
+
+    /// Rows of `a`.
+    fn block(&self, rows: Range<usize>) -> Result<Operand, TaskError> {
+        let row = self.inner * size_of::<f64>();
+        let elements = self.a.slice(rows.start * row..rows.end * row);
+        let elements = elements.ok_or_else(|| TaskError::invalid_input("a has fewer rows than it says"))?;
+        Ok(dense(rows.len(), self.inner, elements))
+    }
+
+    /// Columns of `b`, copied together unless they are all of it.
+    async fn panel(&self, columns: Range<usize>) -> Result<Operand, TaskError> {
+        if columns.len() == self.columns {
+            return Ok(dense(self.inner, self.columns, self.b.clone()));
+        }
+        let (b, row, width) = (self.b.clone(), self.columns * size_of::<f64>(), columns.len());
+        let packed = aside(move || {
+            let bytes = columns.start * size_of::<f64>()..columns.end * size_of::<f64>();
+            let parts = b.as_bytes().chunks_exact(row.max(1)).map(|row| &row[bytes.clone()]);
+            parts.collect::<Vec<_>>().concat()
+        });
+        Ok(dense(self.inner, width, packed.await?.into()))
+    }
+}
+
+fn dense(rows: usize, columns: usize, elements: Buffer) -> Operand {
+    Operand::Dense(Matrix { rows: rows as u64, columns: columns as u64, elements })
+}
+
+/// A worker's answer, if it is the tile that was asked for.
+fn tile((rows, columns): (Range<usize>, Range<usize>), output: Output) -> Result<Tile, TaskError> {
+    match output {
+        Output::Product(c)
+            if (c.rows, c.columns) == (rows.len() as u64, columns.len() as u64)
+                && c.elements.len() == rows.len() * columns.len() * size_of::<f64>() =>
+        {
+            let elements = c.elements.into_scalars().map_err(|_| broken("its elements are no doubles"))?;
+            Ok(Tile { rows, columns, elements })
+        }
+        _ => Err(broken("it is not the tile that was asked for")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::local::LocalKernels;
+    use proptest::prelude::*;
+    use sgdt_proto::{kind::random::unit, task::ErrorCode};
+
+    fn matrix(rows: usize, columns: usize, seed: u64) -> Matrix {
+        let elements: Vec<f64> = (0..(rows * columns) as u64).map(|i| unit(seed, i)).collect();
+        Matrix { rows: rows as u64, columns: columns as u64, elements: Buffer::from_scalars(elements) }
+    }
+
+    fn product_of(a: &Matrix, b: &Matrix, pieces: u32, memory: u64) -> Result<Vec<f64>, GiantError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (hands, limits) =
+            (Hands::Local(LocalKernels::new()), Limits { memory, verify: true, timeout: None });
+        runtime.block_on(product(&hands, a, b, pieces, limits))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn however_it_is_cut_it_is_the_same_product(
+            m in 0usize..40, k in 0usize..40, n in 0usize..40, pieces in 1u32..12, memory in 0u64..20_000,
+        ) {
+            let (a, b) = (matrix(m, k, 1), matrix(k, n, 2));
+            let whole = product_of(&a, &b, 1, u64::MAX).unwrap();
+            let cut = product_of(&a, &b, pieces, memory).unwrap();
+            prop_assert_eq!(cut.len(), m * n);
+            prop_assert!(whole.iter().zip(&cut).all(|(x, y)| (x - y).abs() <= 1e-12 * x.abs()));
+        }
+    }
+
+    #[test]
+    fn tiles_say_where_their_rows_belong() {
+        let tile = Tile { rows: 1..3, columns: 2..4, elements: vec![1.0, 2.0, 3.0, 4.0] };
+        let placed: Vec<_> = tile.placed(5).collect();
+        assert_eq!(placed, [(7, &[1.0, 2.0][..]), (12, &[3.0, 4.0][..])]);
+    }
+
+    #[test]
+    fn what_cannot_be_multiplied_is_an_invalid_input() {
+        let short = Matrix { elements: Buffer::from_scalars(vec![1.0]), ..matrix(3, 4, 2) };
+        for (b, what) in [(matrix(4, 4, 2), "2 x 3 and b is 4 x 4"), (short, "b is 3 x 4 and has 8 bytes")] {
+            let GiantError::Task(error) = product_of(&matrix(2, 3, 1), &b, 2, 1000).unwrap_err() else {
+                panic!("a task's error")
+            };
+            assert!(error.code == ErrorCode::InvalidInput && error.message.contains(what), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_answer_of_another_shape_is_no_tile() {
+        let place = || (0..2, 0..3);
+        let answer = |rows, columns| Output::Product(matrix(rows, columns, 1));
+        assert!(tile(place(), answer(2, 3)).is_ok());
+        assert!(tile(place(), answer(3, 2)).is_err());
+        assert!(tile(place(), Output::Summary { shape: [2, 3], sum: 0.0, trace: 0.0 }).is_err());
+    }
+}

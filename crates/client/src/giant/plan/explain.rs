@@ -1,0 +1,65 @@
+//! A plan in words.
+
+use super::{Link, Place, Plan, Plans, Power, Rates, Task};
+use crate::summary::Seconds;
+use std::{fmt, time::Duration};
+
+/// What is going to be done, what else could be done, and why it is predicted to take so long.
+#[derive(Clone, Copy, Debug)]
+pub struct Explanation<'a> {
+    /// What is to be computed.
+    pub task: &'a Task,
+    /// What was measured.
+    pub rates: &'a Rates,
+    /// The ways there are.
+    pub plans: &'a Plans,
+    /// The way that is taken.
+    pub chosen: Plan,
+}
+
+impl fmt::Display for Explanation<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { task, rates, plans, chosen } = self;
+        writeln!(f, "plan: {}, predicted to take {}", way(chosen, rates), after(chosen.seconds))?;
+        let all = plans.cluster.iter().flat_map(|(one, split)| [one, split]);
+        let others = [&plans.local].into_iter().chain(all);
+        for plan in others.filter(|plan| (plan.place, plan.pieces) != (chosen.place, chosen.pieces)) {
+            writeln!(f, "  {} would take {}", way(plan, rates), after(plan.seconds))?;
+        }
+        if chosen.place == Place::Cluster && plans.local.seconds < chosen.seconds {
+            writeln!(f, "  a local run is faster: try --plan local")?;
+        }
+        write!(f, "  measured: {} here", rate(task, rates.here))?;
+        if let Some((power, Link { bytes, round_trip })) = rates.cluster {
+            let link = bytes / 1e6;
+            let trip = round_trip * 1e3;
+            write!(f, "; {} on a worker, {link:.0} MB/s and {trip:.1} ms there and back", rate(task, power))?;
+            if let Some(guide) = task.guide(power.rate, bytes) {
+                write!(f, "; more than {guide:.1} pieces at a time would not pay")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn way(plan: &Plan, rates: &Rates) -> String {
+    let slots = rates.cluster.map_or(0, |(power, _)| power.slots);
+    match (plan.place, plan.pieces) {
+        (Place::Here, 1) => "local, on one thread".to_owned(),
+        (Place::Here, pieces) => format!("local, in {pieces} pieces on {} threads", rates.here.slots),
+        (Place::Cluster, 1) => "as a whole on one worker".to_owned(),
+        (Place::Cluster, pieces) => format!("split into {pieces} pieces over {slots} slots"),
+    }
+}
+
+fn after(seconds: f64) -> Seconds {
+    Seconds(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
+}
+
+fn rate(task: &Task, Power { rate, .. }: Power) -> String {
+    match task {
+        Task::Matmul { .. } => format!("{:.1} Gflop/s a thread", rate / 1e9),
+        Task::Numbers { .. } | Task::Lines { .. } => format!("{:.0} MB/s a thread", rate / 1e6),
+        Task::Factorial { .. } => format!("{rate:.2} times the usual speed a thread"),
+    }
+}

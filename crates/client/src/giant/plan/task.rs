@@ -1,0 +1,145 @@
+//! What the cost model knows of each kind.
+
+use crate::giant::{factorial, matmul::Grid};
+
+/// A task, by what decides its cost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Task {
+    /// A product of an m x k and a k x n matrix. Its unit of work is a floating-point operation.
+    Matmul {
+        /// m, k and n.
+        shape: [u64; 3],
+    },
+    /// A sort of numbers of eight bytes. Its unit of work is a byte.
+    Numbers {
+        /// How many bytes.
+        bytes: u64,
+    },
+    /// A sort of lines. Its unit of work is a byte.
+    Lines {
+        /// How many bytes.
+        bytes: u64,
+    },
+    /// A factorial. Its unit of work is a second of a core such as those that the constants here were measured on.
+    Factorial {
+        /// Of which number.
+        n: u64,
+    },
+}
+
+/// The parts of a way to compute a task: see the [module](super).
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) struct Phases {
+    /// How many pieces there are really.
+    pub(super) pieces: f64,
+    /// Units of work that the pieces share.
+    pub(super) shared: f64,
+    /// Units of work that one piece does when the others are done.
+    pub(super) last: f64,
+    /// Bytes that are sent and received.
+    pub(super) bytes: f64,
+    /// Seconds of this process.
+    pub(super) client: f64,
+    /// How often there is nothing to do but wait for a message to go there and back.
+    pub(super) trips: f64,
+}
+
+/// Bytes that this process copies in a second, and those of keys that it puts into ranges.
+const COPY: f64 = 2e9;
+const RANGE_NUMBERS: f64 = 1e9;
+const RANGE_LINES: f64 = 2.5e8;
+
+/// Bits of a factorial that one core computes in a second from its primes; those of a product; those that it writes
+/// as digits.
+const TREE: f64 = 4e8;
+const PRODUCT: f64 = 1e9;
+const TEXT: f64 = 5e7;
+
+impl Task {
+    /// Units of work that one core does in a second where nothing else is known.
+    pub fn usual_rate(&self) -> f64 {
+        match self {
+            Self::Matmul { .. } => 1e11,
+            Self::Numbers { .. } => 6.4e8,
+            Self::Lines { .. } => 1e8,
+            Self::Factorial { .. } => 1.0,
+        }
+    }
+
+    /// What so many pieces come to, where none is to take more than so many bytes.
+    pub(super) fn phases(&self, pieces: u32, most_bytes: u64) -> Phases {
+        let whole = pieces == 1;
+        let count = f64::from(pieces);
+        match *self {
+            Self::Matmul { shape } => {
+                let [m, k, n] = shape.map(|length| length as f64);
+                let grid =
+                    if whole { Grid { rows: 1, columns: 1 } } else { Grid::of(shape, pieces, most_bytes) };
+                let packed = if grid.columns > 1 { 8.0 * k * n } else { 0.0 };
+                let placed = if whole { 0.0 } else { 8.0 * m * n };
+                Phases {
+                    pieces: grid.tiles() as f64,
+                    shared: 2.0 * m * k * n,
+                    last: 0.0,
+                    bytes: 8.0 * (grid.sent(shape) as f64 + m * n),
+                    client: (packed + placed) / COPY,
+                    trips: 1.0,
+                }
+            }
+            Self::Numbers { bytes } => Self::ranges(bytes, count, most_bytes, RANGE_NUMBERS),
+            Self::Lines { bytes } => Self::ranges(bytes, count, most_bytes, RANGE_LINES),
+            Self::Factorial { n } => {
+                let (bits, bytes) = (factorial::bytes(n) as f64 * 8.0, factorial::bytes(n) as f64);
+                let text = 2.4 * bytes;
+                if whole {
+                    let work = bits / TREE + bits / PRODUCT + bits / TEXT;
+                    return Phases {
+                        pieces: 1.0,
+                        shared: work,
+                        last: 0.0,
+                        bytes: text,
+                        client: 0.0,
+                        trips: 1.0,
+                    };
+                }
+                // Of the products, all but the last two levels are shared well enough to count as free.
+                Phases {
+                    pieces: count,
+                    shared: bits / TREE,
+                    last: 1.5 * bits / PRODUCT + bits / TEXT,
+                    // Every level comes back, and goes out again.
+                    bytes: 2.0 * bytes * (count.log2().ceil() + 1.0) + text,
+                    client: 0.0,
+                    trips: count.log2().ceil() + 2.0,
+                }
+            }
+        }
+    }
+
+    fn ranges(bytes: u64, count: f64, most_bytes: u64, rate: f64) -> Phases {
+        let bytes = bytes as f64;
+        let whole = count == 1.0;
+        let pieces = if whole { 1.0 } else { count.max((2.0 * bytes / most_bytes.max(1) as f64).ceil()) };
+        // The largest range is a third above its share.
+        let uneven = if whole { 1.0 } else { 4.0 / 3.0 };
+        Phases {
+            pieces,
+            shared: bytes * uneven,
+            last: 0.0,
+            bytes: 2.0 * bytes,
+            client: if whole { 0.0 } else { bytes / rate + bytes / COPY },
+            trips: 1.0,
+        }
+    }
+
+    /// p*, where it means something: for how many workers at a time the link is fast enough.
+    pub(super) fn guide(&self, rate: f64, link: f64) -> Option<f64> {
+        match self {
+            Self::Matmul { shape } => {
+                let n = shape.iter().map(|&length| length as f64).product::<f64>().cbrt();
+                Some((2.0 * n * link / (8.0 * rate)).powf(2.0 / 3.0))
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,97 @@
+use super::*;
+
+fn power(slots: u32, rate: f64) -> Power {
+    Power { slots, rate }
+}
+
+fn rates(here: Power, there: Power, bytes: f64) -> Rates {
+    Rates { here, cluster: Some((there, Link { bytes, round_trip: 1e-4 })) }
+}
+
+fn plans(task: Task, rates: Rates) -> Plans {
+    Plans::of(&task, &rates, &Limits { memory: 1 << 40, verify: true, timeout: None })
+}
+
+const SQUARE: Task = Task::Matmul { shape: [4096; 3] };
+
+#[test]
+fn a_large_product_is_split_when_workers_are_many_and_the_link_is_fast() {
+    let plans = plans(SQUARE, rates(power(2, 5e10), power(16, 5e10), 1e10));
+    let best = plans.fastest();
+    assert!(best.place == Place::Cluster && best.pieces >= 16, "{best:?}");
+    let (one, split) = plans.cluster.unwrap();
+    assert!(one.seconds > 2.0 * 4096f64.powi(3) / 5e10 && split.seconds < one.seconds / 5.0);
+}
+
+#[test]
+fn a_slow_link_keeps_a_product_here() {
+    for bytes in [1e5, 1e6, 1e7] {
+        let best = plans(SQUARE, rates(power(2, 5e10), power(16, 5e10), bytes)).fastest();
+        assert_eq!((best.place, best.pieces), (Place::Here, 2), "{bytes} bytes a second");
+    }
+}
+
+#[test]
+fn the_guide_is_where_time_is_least_without_overlap() {
+    let (n, link, rate) = (4096f64, 1e9, 5e10);
+    let guide = SQUARE.guide(rate, link).unwrap();
+    let time = |p: f64| 2.0 * n.powi(3) / (p * rate) + 2.0 * 8.0 * n * n * p.sqrt() / link;
+    assert!(time(guide) < time(guide * 1.1) && time(guide) < time(guide / 1.1), "{guide}");
+}
+
+#[test]
+fn a_sort_pays_only_where_sorting_is_slower_than_the_way_there() {
+    let sort = Task::Numbers { bytes: 8_000_000_000 };
+    // Like workers behind a link that is no faster than a core sorts.
+    let best = plans(sort, rates(power(2, 6.4e8), power(64, 6.4e8), 1.2e9)).fastest();
+    assert_eq!(best.place, Place::Here);
+    // A client that is slow itself, and has a fast link.
+    let best = plans(sort, rates(power(1, 1e8), power(64, 6.4e8), 1e10)).fastest();
+    assert_eq!(best.place, Place::Cluster);
+}
+
+#[test]
+fn the_text_bounds_what_a_split_factorial_gains() {
+    let plans = plans(Task::Factorial { n: 1_000_000 }, rates(power(1, 1.0), power(64, 1.0), 1e10));
+    let (one, split) = plans.cluster.unwrap();
+    assert!(split.seconds < one.seconds && split.seconds > one.seconds / 2.0, "{one:?} {split:?}");
+}
+
+#[test]
+fn without_workers_there_is_this_process() {
+    let alone = Rates { here: power(4, 1e8), cluster: None };
+    let plans = plans(Task::Lines { bytes: 1 << 30 }, alone);
+    assert_eq!((plans.fastest().place, plans.cluster), (Place::Here, None));
+    assert!(plans.fastest().pieces > 1);
+}
+
+#[test]
+fn a_slot_never_waits_for_a_single_round_with_the_whole_transfer() {
+    // Transfer and work of equal length overlap in all but one round.
+    let split = |pieces| {
+        let rates = rates(power(1, 1e9), power(2, 1e9), 2e9);
+        Plans::split(
+            &Task::Numbers { bytes: 1 << 30 },
+            &rates,
+            &Limits { memory: 1 << 40, verify: true, timeout: None },
+            pieces,
+        )
+    };
+    assert!(split(8).unwrap().seconds < split(2).unwrap().seconds);
+}
+
+#[test]
+fn an_explanation_says_when_a_local_run_is_faster() {
+    let rates = rates(power(2, 5e10), power(2, 5e10), 1e6);
+    let plans = plans(SQUARE, rates);
+    let (_, split) = plans.cluster.unwrap();
+    let told = Explanation { task: &SQUARE, rates: &rates, plans: &plans, chosen: split }.to_string();
+    assert!(told.starts_with("plan: split into ") && told.contains("a local run is faster"), "{told}");
+    let chosen = plans.local;
+    let told = Explanation { task: &SQUARE, rates: &rates, plans: &plans, chosen }.to_string();
+    assert!(
+        told.starts_with("plan: local, in 2 pieces on 2 threads") && !told.contains("is faster"),
+        "{told}"
+    );
+    assert!(told.contains("as a whole on one worker would take"), "{told}");
+}

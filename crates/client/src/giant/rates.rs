@@ -1,0 +1,140 @@
+//! What the cost model needs to know, measured: a few short tasks, all in all some hundredths of a second of each
+//! slot.
+//!
+//! Who computes is asked as many at a time as there are slots, because workers on one machine share its cores and
+//! are slower together. What cannot be measured is taken to be as usual.
+
+use super::{
+    Hands, Limits,
+    plan::{Link, Power, Rates, Task},
+};
+use crate::dispatch::{TaskResult, TaskSpec};
+use futures::future::join_all;
+use serde::Serialize;
+use sgdt_proto::{
+    buffer::Buffer,
+    kind::{
+        factorial,
+        matmul::{self, Operand},
+        random,
+        sort::{self, Keys},
+    },
+};
+use tokio::time::Instant;
+
+/// At most so many slots are asked.
+const ASKED: u32 = 16;
+/// The side of the matrices that are multiplied.
+const SIDE: u64 = 640;
+/// How many numbers are made and sorted, and how many bytes of lines.
+const NUMBERS: u64 = 1 << 19;
+const LINES: u64 = 1 << 20;
+/// Whose factorial is computed, and how long the usual core takes for it, in seconds.
+const FACTORIAL: u64 = 30_000;
+const FACTORIAL_SECONDS: f64 = 6e-3;
+/// How many bytes go there and back.
+const PAYLOAD: usize = 4 << 20;
+
+/// Measures this process and, if there is one, a cluster.
+pub async fn measure(task: &Task, here: &Hands, cluster: Option<&Hands>, limits: Limits) -> Rates {
+    let cluster = match cluster {
+        Some(hands) => {
+            let power = power(task, hands, limits).await;
+            Some((power, link(hands, limits).await.unwrap_or_default()))
+        }
+        None => None,
+    };
+    Rates { here: power(task, here, limits).await, cluster }
+}
+
+/// What is known without measuring: how many slots there are.
+pub fn usual(task: &Task, here: &Hands, cluster: Option<&Hands>) -> Rates {
+    let power = |hands: &Hands| Power { slots: hands.slots().max(1), rate: task.usual_rate() };
+    Rates { here: power(here), cluster: cluster.map(|hands| (power(hands), Link::default())) }
+}
+
+async fn power(task: &Task, hands: &Hands, limits: Limits) -> Power {
+    let slots = hands.slots().max(1);
+    let (spec, work) = probe(task, limits);
+    let asked = spec.into_iter().flat_map(|spec| (0..slots.min(ASKED)).map(move |_| spec.clone()));
+    let results = join_all(asked.map(|spec| hands.run(spec))).await;
+    let done = results.into_iter().flatten().filter(|result| result.output.is_ok());
+    let (count, run) =
+        done.fold((0.0, 0.0), |(count, sum), TaskResult { run, .. }| (count + 1.0, sum + run.as_secs_f64()));
+    Power { slots, rate: if run > 0.0 { work * count / run } else { task.usual_rate() } }
+}
+
+/// A short task of the kind, and how much work it is.
+fn probe(task: &Task, limits: Limits) -> (Option<TaskSpec>, f64) {
+    match task {
+        Task::Matmul { .. } => {
+            let operand = |seed| Operand::Random { shape: [SIDE, SIDE], seed };
+            let input = matmul::Input { a: operand(1), b: operand(2), summary: true };
+            (spec(matmul::KIND, &input, limits), 2.0 * (SIDE as f64).powi(3))
+        }
+        Task::Numbers { .. } => {
+            let keys = Keys::Random { len: NUMBERS, seed: 1 };
+            (spec(sort::KIND, &sorted(keys), limits), 8.0 * NUMBERS as f64)
+        }
+        Task::Lines { .. } => {
+            let lines = (0..LINES / 17).map(|index| format!("{:016x}\n", random::word(1, index)));
+            let keys = Keys::Lines(lines.collect::<String>().into_bytes().into());
+            (spec(sort::KIND, &sorted(keys), limits), LINES as f64)
+        }
+        Task::Factorial { .. } => {
+            let input = factorial::Input { n: FACTORIAL, summary: false };
+            (spec(factorial::KIND, &input, limits), FACTORIAL_SECONDS)
+        }
+    }
+}
+
+async fn link(hands: &Hands, limits: Limits) -> Option<Link> {
+    let nothing = Keys::I64(Buffer::from_scalars::<i64>(Vec::new()));
+    let round_trip = there_and_back(hands, nothing, limits).await?;
+    let zeros = Keys::I64(Buffer::from_scalars(vec![0i64; PAYLOAD / size_of::<i64>()]));
+    let loaded = there_and_back(hands, zeros, limits).await?;
+    Some(Link { bytes: 2.0 * PAYLOAD as f64 / (loaded - round_trip).max(1e-6), round_trip })
+}
+
+/// How long it takes to send keys and to have them back, sorted, less the time that the sort takes. Seconds.
+async fn there_and_back(hands: &Hands, keys: Keys, limits: Limits) -> Option<f64> {
+    let input = sort::Input { keys, descending: false, summary: false };
+    let spec = spec(sort::KIND, &input, limits)?;
+    let sent = Instant::now();
+    let TaskResult { run, output, .. } = hands.run(spec).await.ok()?;
+    output.ok()?;
+    Some(sent.elapsed().saturating_sub(run).as_secs_f64())
+}
+
+fn sorted(keys: Keys) -> sort::Input {
+    sort::Input { keys, descending: false, summary: true }
+}
+
+fn spec(kind: &str, input: &impl Serialize, limits: Limits) -> Option<TaskSpec> {
+    let spec = TaskSpec::packed(kind.parse().ok()?, input).ok()?;
+    Some(TaskSpec { timeout: limits.timeout, ..spec })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::local::LocalKernels;
+
+    #[tokio::test]
+    async fn every_kind_can_be_measured() {
+        let hands = Hands::Local(LocalKernels::new());
+        for task in [
+            Task::Matmul { shape: [1, 1, 1] },
+            Task::Numbers { bytes: 1 },
+            Task::Lines { bytes: 1 },
+            Task::Factorial { n: 1 },
+        ] {
+            let Rates { here, cluster } = measure(&task, &hands, Some(&hands), Limits::default()).await;
+            let (there, link) = cluster.unwrap();
+            for power in [here, there] {
+                assert!(power.slots >= 1 && power.rate > 0.0 && power.rate != task.usual_rate(), "{power:?}");
+            }
+            assert!(link.bytes > 0.0 && link != Link::default(), "{link:?}");
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! NumPy's `.npy` files, the part of them that tasks take: lists of 64-bit integers or doubles, and matrices
+//! of doubles.
+//!
+//! A file's header is hostile until it is read: [`header`] bounds and parses it, and nothing is allocated
+//! before the shape it claims is known to be that of the file's size. The numbers are then read straight into
+//! the aligned vector that the task ships, and written straight from the one that came back.
+//! The format is NEP 1's (<https://numpy.org/neps/nep-0001-npy-format.html>), versions 1, 2 and 3.
+
+use super::{fields::shorten, replace::Destination};
+use bytemuck::{Pod, allocation::try_zeroed_vec, cast_slice_mut};
+use header::{Header, HeaderError, Number};
+use sgdt_proto::{
+    task::{ErrorCode, TaskError},
+    worker::MAX_MESSAGE,
+};
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+pub mod header;
+pub mod literal;
+
+/// A list of numbers.
+#[derive(Clone, PartialEq, Debug)]
+pub enum List {
+    /// Of dtype `<i8`.
+    Integers(Vec<i64>),
+    /// Of dtype `<f8`.
+    Doubles(Vec<f64>),
+}
+
+/// A matrix of doubles, in row-major order.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Matrix {
+    /// How many rows.
+    pub rows: u64,
+    /// How many columns.
+    pub columns: u64,
+    /// `rows * columns` of them.
+    pub elements: Vec<f64>,
+}
+
+/// Why a file does not give an array.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {reason}", path.display())]
+pub struct NpyError {
+    path: PathBuf,
+    reason: Reason,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Reason {
+    #[error("{0}")]
+    Unreadable(#[from] io::Error),
+    #[error("not a regular file")]
+    NotAFile,
+    #[error("{0}")]
+    Header(#[from] HeaderError),
+    #[error("its dtype is {dtype} and its shape {shape}; {wanted}")]
+    Unsupported { dtype: String, shape: String, wanted: &'static str },
+    #[error("its shape {shape} needs {needed} bytes of numbers, and the file has {found}")]
+    Size { shape: String, needed: u128, found: u64 },
+    #[error("its {0} bytes of numbers are more than one task can take ({MAX_MESSAGE} bytes)")]
+    TooLarge(u64),
+    #[error("there is no memory for its {0} bytes of numbers")]
+    Memory(usize),
+}
+
+impl From<NpyError> for TaskError {
+    fn from(error: NpyError) -> Self {
+        let code = match error.reason {
+            Reason::TooLarge(_) | Reason::Memory(_) => ErrorCode::TooLarge,
+            _ => ErrorCode::InvalidInput,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+/// Reads a matrix of doubles, in C or in Fortran order.
+///
+/// # Errors
+/// The file cannot be read, is no `.npy` file, holds something else, or is shorter or longer than its header says.
+pub fn read_matrix(path: &Path) -> Result<Matrix, NpyError> {
+    let read = || {
+        let (header, mut file, size) = open(path)?;
+        let (rows, columns) = match (header.number(), header.shape.as_slice()) {
+            (Some(Number::Double), &[rows, columns]) => (rows, columns),
+            _ => return Err(unsupported(&header, "a matrix is two-dimensional, of dtype '<f8'")),
+        };
+        let elements = numbers(&mut file, count(&header, size)?)?;
+        let elements = if header.fortran { row_major(&elements, rows, columns) } else { elements };
+        Ok(Matrix { rows, columns, elements })
+    };
+    read().map_err(|reason| NpyError { path: path.to_owned(), reason })
+}
+
+/// Reads a list of integers or doubles.
+///
+/// # Errors
+/// As for [`read_matrix`].
+pub fn read_list(path: &Path) -> Result<List, NpyError> {
+    let read = || {
+        let (header, mut file, size) = open(path)?;
+        match (header.number(), header.shape.as_slice()) {
+            (Some(Number::Integer), [_]) => Ok(List::Integers(numbers(&mut file, count(&header, size)?)?)),
+            (Some(Number::Double), [_]) => Ok(List::Doubles(numbers(&mut file, count(&header, size)?)?)),
+            _ => Err(unsupported(&header, "a list is one-dimensional, of dtype '<i8' or '<f8'")),
+        }
+    };
+    read().map_err(|reason| NpyError { path: path.to_owned(), reason })
+}
+
+/// Writes an array in C order: numbers of this type, as little-endian bytes, of this shape.
+///
+/// # Errors
+/// `invalid-input`: the file cannot be written; an old one is then as it was.
+pub fn write(to: &Destination, number: Number, shape: &[u64], bytes: &[u8]) -> Result<(), TaskError> {
+    to.write(&[&header::encode(number, shape), bytes])
+}
+
+/// Opens a file and reads its header. The third is how many bytes follow.
+fn open(path: &Path) -> Result<(Header, File, u64), Reason> {
+    // Asked before opening, because opening a pipe waits for its writer.
+    let about = fs::metadata(path)?;
+    if !about.is_file() {
+        return Err(Reason::NotAFile);
+    }
+    let mut file = File::open(path)?;
+    let (header, length) = header::read(&mut file)?;
+    Ok((header, file, about.len().saturating_sub(length)))
+}
+
+/// How many numbers there are, by the shape and by the file's size.
+fn count(header: &Header, size: u64) -> Result<usize, Reason> {
+    let needed = header.shape.iter().try_fold(8u128, |product, &n| product.checked_mul(n.into()));
+    if needed != Some(size.into()) {
+        let needed = needed.unwrap_or(u128::MAX);
+        return Err(Reason::Size { shape: header.shown_shape(), needed, found: size });
+    }
+    match usize::try_from(size / 8) {
+        Ok(count) if size <= MAX_MESSAGE => Ok(count),
+        _ => Err(Reason::TooLarge(size)),
+    }
+}
+
+fn numbers<T: Pod>(file: &mut File, count: usize) -> Result<Vec<T>, Reason> {
+    let mut numbers = try_zeroed_vec(count).map_err(|()| Reason::Memory(count * 8))?;
+    file.read_exact(cast_slice_mut(&mut numbers))?;
+    Ok(numbers)
+}
+
+fn unsupported(header: &Header, wanted: &'static str) -> Reason {
+    let dtype: String = header.descr.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    Reason::Unsupported { dtype: shorten(&dtype).into_owned(), shape: header.shown_shape(), wanted }
+}
+
+/// Columns one after the other, as rows one after the other.
+fn row_major(columns_first: &[f64], rows: u64, columns: u64) -> Vec<f64> {
+    // Both fit: there are as many numbers, or none at all.
+    let (rows, columns) = (rows as usize, columns as usize);
+    // Square blocks, so that a cache line that is fetched is used whole, on both sides, before it has to go.
+    const BLOCK: usize = 32;
+    let mut out = vec![0.0; columns_first.len()];
+    if out.is_empty() {
+        return out;
+    }
+    for top in (0..rows).step_by(BLOCK) {
+        for left in (0..columns).step_by(BLOCK) {
+            for row in top..rows.min(top + BLOCK) {
+                for column in left..columns.min(left + BLOCK) {
+                    out[row * columns + column] = columns_first[column * rows + row];
+                }
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A version 1 file with this header text, padded as NumPy pads it.
+    fn file(header: &str, body: &[u8]) -> Vec<u8> {
+        let text = format!("{header:<117}\n");
+        let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+        bytes.extend((text.len() as u16).to_le_bytes());
+        bytes.extend(text.as_bytes());
+        bytes.extend(body);
+        bytes
+    }
+
+    fn doubles(numbers: &[f64]) -> Vec<u8> {
+        numbers.iter().flat_map(|x| x.to_le_bytes()).collect()
+    }
+
+    struct Home(tempfile::TempDir);
+
+    impl Home {
+        fn new() -> Self {
+            Self(tempfile::tempdir().unwrap())
+        }
+
+        fn put(&self, bytes: &[u8]) -> PathBuf {
+            let path = self.0.path().join("x.npy");
+            fs::write(&path, bytes).unwrap();
+            path
+        }
+    }
+
+    #[test]
+    fn a_matrix_reads_the_same_in_both_orders() {
+        let home = Home::new();
+        let expected = Matrix { rows: 2, columns: 3, elements: vec![1., 2., 3., 4., 5., 6.] };
+        let c = file(
+            "{'descr': '<f8', 'fortran_order': False, 'shape': (2, 3), }",
+            &doubles(&[1., 2., 3., 4., 5., 6.]),
+        );
+        let f = file(
+            "{'descr': '<f8', 'fortran_order': True, 'shape': (2, 3), }",
+            &doubles(&[1., 4., 2., 5., 3., 6.]),
+        );
+        assert_eq!(read_matrix(&home.put(&c)).unwrap(), expected);
+        assert_eq!(read_matrix(&home.put(&f)).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_list_keeps_its_type_and_every_bit() {
+        let home = Home::new();
+        let nan = f64::from_bits(0x7ff8_0000_0000_1234);
+        let bytes = file(
+            "{'descr': '<f8', 'fortran_order': True, 'shape': (3,), }",
+            &doubles(&[nan, -0.0, f64::INFINITY]),
+        );
+        let List::Doubles(back) = read_list(&home.put(&bytes)).unwrap() else { panic!("doubles") };
+        assert_eq!(doubles(&back), doubles(&[nan, -0.0, f64::INFINITY]));
+        let bytes = file("{'descr': '<i8', 'fortran_order': False, 'shape': (2,), }", &[0xff; 16]);
+        assert_eq!(read_list(&home.put(&bytes)).unwrap(), List::Integers(vec![-1, -1]));
+        let bytes = file("{'descr': '<i8', 'fortran_order': False, 'shape': (0,), }", &[]);
+        assert_eq!(read_list(&home.put(&bytes)).unwrap(), List::Integers(vec![]));
+    }
+
+    #[test]
+    fn what_is_not_supported_is_named_with_dtype_shape_and_path() {
+        let home = Home::new();
+        for (descr, shape, shown) in [
+            ("'<f4'", "(2, 2)", "its dtype is '<f4' and its shape (2, 2)"),
+            ("'>f8'", "(2, 2)", "its dtype is '>f8' and its shape (2, 2)"),
+            ("'<f8'", "(4,)", "its dtype is '<f8' and its shape (4,)"),
+            ("'<f8'", "(1, 2, 2)", "its dtype is '<f8' and its shape (1, 2, 2)"),
+            ("'<f8'", "()", "its dtype is '<f8' and its shape ()"),
+            (
+                "[('a', '<f8'), ('b', '<i4', (2,))]",
+                "(4,)",
+                "its dtype is [('a', '<f8'), ('b', '<i4', (2,))] and",
+            ),
+        ] {
+            let header = format!("{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}");
+            let path = home.put(&file(&header, &[0; 32]));
+            let error = TaskError::from(read_matrix(&path).unwrap_err());
+            assert_eq!(error.code, ErrorCode::InvalidInput);
+            assert!(error.message.starts_with(&format!("{}: {shown}", path.display())), "{error}");
+            assert!(read_list(&path).is_err() || shape == "(4,)", "{header}");
+        }
+    }
+
+    #[test]
+    fn a_shape_that_is_not_the_size_of_the_file_allocates_nothing() {
+        let home = Home::new();
+        for (shape, body) in [
+            ("(2, 2)", 31),
+            ("(2, 2)", 33),
+            ("(2, 2)", 0),
+            ("(4000000000, 4000000000)", 8),
+            ("(18446744073709551615, 18446744073709551615)", 8),
+            ("(2305843009213693952, 1)", 0),
+            ("(0, 5)", 8),
+        ] {
+            let header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}");
+            let error = read_matrix(&home.put(&file(&header, &vec![0; body]))).unwrap_err();
+            assert!(matches!(error.reason, Reason::Size { .. }), "{shape}: {error}");
+        }
+        let header = "{'descr': '<f8', 'fortran_order': True, 'shape': (18446744073709551615, 0), }";
+        assert!(read_matrix(&home.put(&file(header, &[]))).unwrap().elements.is_empty());
+    }
+
+    #[test]
+    fn a_file_that_no_message_could_carry_is_too_large_before_it_is_read() {
+        let home = Home::new();
+        let header = "{'descr': '<f8', 'fortran_order': False, 'shape': (1099511627776, 1), }";
+        let path = home.put(&file(header, &[]));
+        // A hole: it takes no room on the disk.
+        File::options().write(true).open(&path).unwrap().set_len(128 + (1 << 43)).unwrap();
+        let error = TaskError::from(read_matrix(&path).unwrap_err());
+        assert_eq!(error.code, ErrorCode::TooLarge, "{error}");
+    }
+
+    #[test]
+    fn what_is_no_file_is_said_so() {
+        let home = Home::new();
+        assert!(read_list(home.0.path()).unwrap_err().to_string().ends_with(": not a regular file"));
+        assert!(read_list(Path::new("/dev/zero")).unwrap_err().to_string().ends_with(": not a regular file"));
+        let missing = home.0.path().join("missing.npy");
+        let error = read_matrix(&missing).unwrap_err().to_string();
+        assert_eq!(error, format!("{}: No such file or directory (os error 2)", missing.display()));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_written_reads_back_to_the_bit(rows in 0u64..40, columns in 0u64..40, seed: u64) {
+            let home = Home::new();
+            let bits = (0..rows * columns).map(|i| sgdt_proto::kind::random::word(seed, i));
+            let elements: Vec<f64> = bits.map(f64::from_bits).collect();
+            let path = home.0.path().join("c.npy");
+            let to = Destination::new(&path).unwrap();
+            write(&to, Number::Double, &[rows, columns], bytemuck::cast_slice(&elements)).unwrap();
+            let back = read_matrix(&path).unwrap();
+            prop_assert_eq!((back.rows, back.columns), (rows, columns));
+            prop_assert_eq!(doubles(&back.elements), doubles(&elements));
+        }
+
+        #[test]
+        fn transposing_moves_every_element(rows in 1u64..100, columns in 1u64..100) {
+            let fortran: Vec<f64> = (0..rows * columns).map(|i| (i % rows * 1000 + i / rows) as f64).collect();
+            let expected: Vec<f64> = (0..rows * columns).map(|i| (i / columns * 1000 + i % columns) as f64).collect();
+            prop_assert_eq!(row_major(&fortran, rows, columns), expected);
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The file that result lines go to, and what can be wrong with it.
+
+use super::writer::{Order, ResultWriter};
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Write},
+    path::Path,
+};
+
+/// Why results cannot be written, or not any more. What was written before stands.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("cannot write results to {name}: {reason}")]
+pub struct WriteError {
+    name: String,
+    kind: io::ErrorKind,
+    reason: String,
+}
+
+impl WriteError {
+    /// Whether the reader has gone away and wants no more, as `head` does.
+    pub fn is_closed_pipe(&self) -> bool {
+        self.kind == io::ErrorKind::BrokenPipe
+    }
+
+    pub(super) fn new(name: &str, error: &io::Error) -> Self {
+        let reason = match error.kind() {
+            io::ErrorKind::BrokenPipe => "nobody reads them any more".to_owned(),
+            io::ErrorKind::StorageFull => {
+                format!("{error}; make room and run again (an --output goes on with --resume)")
+            }
+            _ => error.to_string(),
+        };
+        Self { name: name.to_owned(), kind: error.kind(), reason }
+    }
+
+    pub(super) fn refused(path: &Path, reason: impl Into<String>) -> Self {
+        let name = path.display().to_string();
+        Self { name, kind: io::ErrorKind::InvalidInput, reason: reason.into() }
+    }
+}
+
+/// Writes to a file, anew; `-` is standard output.
+///
+/// # Errors
+/// The file cannot be written, or another client is writing to it.
+pub fn create(path: &Path, order: Order) -> Result<ResultWriter<Box<dyn Write + Send>>, WriteError> {
+    if path == Path::new("-") {
+        return Ok(ResultWriter::new(Box::new(io::stdout()), "standard output", order));
+    }
+    let name = path.display().to_string();
+    let file = open(path)?;
+    // Only now, with the lock held, are the old contents nobody's.
+    if file.metadata().is_ok_and(|about| about.is_file()) {
+        file.set_len(0).map_err(|error| WriteError::new(&name, &error))?;
+    }
+    Ok(ResultWriter::new(Box::new(file), name, order))
+}
+
+/// Makes sure that results do not overwrite the tasks.
+///
+/// # Errors
+/// Both are the same regular file.
+pub fn refuse_same_file(tasks: &Path, results: &Path) -> Result<(), WriteError> {
+    if results == Path::new("-") {
+        return Ok(());
+    }
+    // Behind standard input there may be a file, too.
+    let tasks = if tasks == Path::new("-") { Path::new("/dev/stdin") } else { tasks };
+    match (fs::canonicalize(tasks), fs::canonicalize(results)) {
+        (Ok(one), Ok(other)) if one == other && one.is_file() => {
+            Err(WriteError::refused(results, "it is the task file"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Opens a file for results, and locks it: two clients that write to one file would tear each other's lines.
+pub(super) fn open(path: &Path) -> Result<File, WriteError> {
+    let name = path.display().to_string();
+    let failed = |error: io::Error| WriteError::new(&name, &error);
+    let regular = !path.exists() || path.is_file();
+    // Reading is for a resumed run, and what is not a regular file may not allow it.
+    let file = OpenOptions::new()
+        .read(regular)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(failed)?;
+    if regular {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => {
+                return Err(WriteError::refused(path, "another client is writing to it"));
+            }
+            // A file system without locks is not worth refusing.
+            Ok(()) | Err(TryLockError::Error(_)) => {}
+        }
+    }
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_begun_anew_by_one_client_at_a_time() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("results.jsonl");
+        fs::write(&path, "an old line that is longer\n").unwrap();
+        let mut first = create(&path, Order::AsFinished).unwrap();
+        first.push(0, b"line 0\n".to_vec()).unwrap();
+        first.flush().unwrap();
+        let error = create(&path, Order::AsFinished).err().unwrap();
+        assert!(error.to_string().ends_with(": another client is writing to it"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "line 0\n", "the second must not have emptied it");
+        drop(first);
+        assert!(create(&path, Order::AsFinished).is_ok());
+    }
+
+    #[test]
+    fn results_do_not_go_over_the_tasks() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("tasks.jsonl");
+        fs::write(&path, "").unwrap();
+        let other = home.path().join("./tasks.jsonl");
+        assert!(refuse_same_file(&path, &other).is_err());
+        assert!(refuse_same_file(&path, &home.path().join("results.jsonl")).is_ok());
+        assert!(refuse_same_file(Path::new("/dev/null"), Path::new("/dev/null")).is_ok());
+        assert!(refuse_same_file(&path, Path::new("-")).is_ok());
+    }
+}

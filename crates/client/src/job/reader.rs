@@ -1,0 +1,478 @@
+//! A task file, line by line.
+
+use super::{
+    answer::Answer,
+    fields::shorten,
+    id::{LineId, Seen},
+    kinds::{ClientKinds, Request},
+    line::{Line, at_line, parse},
+    resume::Done,
+    ticket::{TaskLine, Ticket},
+};
+use crate::verify::Check;
+use sgdt_proto::{id::Kind, payload::Payload, task::TaskError};
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, Read},
+    path::{Path, PathBuf},
+};
+
+/// The longest line, in bytes. Lines are what a task file must be read in, so this bounds the memory for one.
+pub const MAX_LINE: u64 = 256 << 20;
+/// What is read at once.
+const BLOCK: usize = 256 << 10;
+/// A line buffer that one long line has made larger than this is given back.
+const KEPT: usize = 1 << 20;
+
+/// Why a task file cannot be read, or not further. What was read before stands.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read the task file {name}{}: {source}", after(*line))]
+pub struct ReadError {
+    name: String,
+    line: u64,
+    source: io::Error,
+}
+
+/// Reads a task file lazily: one [`TaskLine`] for each line that is not blank, in order. After an error it ends.
+pub struct TaskReader<R> {
+    input: R,
+    name: String,
+    base: PathBuf,
+    kinds: ClientKinds,
+    max_line: u64,
+    buffer: Vec<u8>,
+    /// The number of the line that was read last.
+    line: u64,
+    /// The next line's place among those with a result to come.
+    seq: u64,
+    bytes: u64,
+    seen: Seen,
+    done: Done,
+    skipped: u64,
+    given_up: Option<TaskError>,
+    ended: bool,
+}
+
+/// What came of reading a line into the buffer.
+enum Found {
+    Line,
+    TooLong,
+    End,
+}
+
+/// A task file that [`TaskReader::open`] has opened.
+pub type TaskFile = BufReader<Box<dyn Read + Send>>;
+
+impl TaskReader<TaskFile> {
+    /// Opens a task file; `-` is standard input. Relative paths in it are relative to its directory, or to the
+    /// working directory.
+    ///
+    /// # Errors
+    /// The file cannot be opened, or is a directory.
+    pub fn open(path: &Path, kinds: ClientKinds) -> Result<Self, ReadError> {
+        if path == Path::new("-") {
+            let input = BufReader::with_capacity(BLOCK, Box::new(io::stdin()) as _);
+            return Ok(Self::new(input, "standard input", Path::new(""), kinds));
+        }
+        let name = path.display().to_string();
+        let opened = File::open(path).and_then(|file| {
+            let directory = file.metadata()?.is_dir();
+            if directory { Err(io::ErrorKind::IsADirectory.into()) } else { Ok(file) }
+        });
+        match opened {
+            Ok(file) => {
+                let base = path.parent().unwrap_or(Path::new(""));
+                Ok(Self::new(BufReader::with_capacity(BLOCK, Box::new(file) as _), name, base, kinds))
+            }
+            Err(source) => Err(ReadError { name, line: 0, source }),
+        }
+    }
+}
+
+impl<R: BufRead> TaskReader<R> {
+    /// How answers to an input of this kind are checked, where they can be.
+    pub fn check(&self, kind: &Kind, input: &Payload) -> Option<Check> {
+        self.kinds.check(kind, input)
+    }
+
+    /// Reads tasks from `input`, which errors call `name`. Relative paths are relative to `base`.
+    pub fn new(input: R, name: impl Into<String>, base: &Path, kinds: ClientKinds) -> Self {
+        Self {
+            input,
+            name: name.into(),
+            base: base.to_owned(),
+            kinds,
+            max_line: MAX_LINE,
+            buffer: Vec::new(),
+            line: 0,
+            seq: 0,
+            bytes: 0,
+            seen: Seen::default(),
+            done: Done::default(),
+            skipped: 0,
+            given_up: None,
+            ended: false,
+        }
+    }
+
+    /// Passes over the lines whose results are there already.
+    #[must_use]
+    pub fn resuming(mut self, done: Done) -> Self {
+        self.done = done;
+        self
+    }
+
+    /// Takes lines of this length at most, in bytes. [`MAX_LINE`] if not set.
+    #[must_use]
+    pub fn max_line(mut self, bytes: u64) -> Self {
+        self.max_line = bytes;
+        self
+    }
+
+    /// From here on nothing is to be computed: a line that could be sent has this for its result.
+    pub fn give_up(&mut self, error: TaskError) {
+        self.given_up = Some(error);
+    }
+
+    /// How many lines were passed over because their results were there already.
+    pub fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    /// How many bytes have been read: with the file's size, how far it is.
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes
+    }
+
+    fn read_line(&mut self) -> io::Result<Found> {
+        if self.buffer.capacity() > KEPT {
+            self.buffer = Vec::new();
+        }
+        self.buffer.clear();
+        let limit = self.max_line.saturating_add(1);
+        let read = (&mut self.input).take(limit).read_until(b'\n', &mut self.buffer)? as u64;
+        if read == 0 {
+            return Ok(Found::End);
+        }
+        self.line += 1;
+        self.bytes += read;
+        if self.buffer.last() == Some(&b'\n') {
+            self.buffer.pop();
+        } else if read == limit {
+            self.bytes += self.input.skip_until(b'\n')? as u64;
+            return Ok(Found::TooLong);
+        }
+        Ok(Found::Line)
+    }
+
+    /// What is to be done with the line in the buffer, if anything is.
+    fn task_line(&mut self, too_long: bool) -> Option<TaskLine> {
+        // A byte order mark says nothing in UTF-8, and some editors write one.
+        let mark = if self.line == 1 { "\u{feff}" } else { "" };
+        let bytes = self.buffer.strip_prefix(mark.as_bytes()).unwrap_or(&self.buffer);
+        if bytes.trim_ascii().is_empty() && !too_long {
+            return None;
+        }
+        let Line { mut id, kind, mut task } = if too_long {
+            Line { id: LineId::Malformed(self.line), kind: None, task: Err(self.too_large()) }
+        } else {
+            parse(self.line, bytes)
+        };
+        if !self.seen.claim(&id) {
+            task = Err(at_line(self.line, taken(&id)));
+            id = LineId::Malformed(self.line);
+        }
+        if self.done.contains(&id) {
+            self.skipped += 1;
+            return None;
+        }
+        let encoded = task.and_then(|(kind, fields)| {
+            if let Some(error) = &self.given_up {
+                return Err(error.clone());
+            }
+            let request = self.kinds.encode(&kind, &fields, &self.base);
+            let Request { payload, answer } = request.map_err(|error| at_line(self.line, error))?;
+            Ok(((kind, payload), answer))
+        });
+        let (request, answer) = match encoded {
+            Ok((request, answer)) => (Ok(request), answer),
+            Err(error) => (Err(error), Answer::as_is()),
+        };
+        let ticket = Ticket { seq: self.seq, line: self.line, id, kind, checked: false, answer };
+        self.seq += 1;
+        Some(TaskLine { ticket, request })
+    }
+
+    /// Reads one line, which may have nothing to be done.
+    fn step(&mut self) -> Option<Result<Option<TaskLine>, ReadError>> {
+        if self.ended {
+            return None;
+        }
+        match self.read_line() {
+            Ok(Found::Line) => Some(Ok(self.task_line(false))),
+            Ok(Found::TooLong) => Some(Ok(self.task_line(true))),
+            Ok(Found::End) => {
+                self.ended = true;
+                None
+            }
+            Err(source) => {
+                self.ended = true;
+                Some(Err(ReadError { name: self.name.clone(), line: self.line, source }))
+            }
+        }
+    }
+
+    fn too_large(&self) -> TaskError {
+        let most = self.max_line;
+        let message = format!("it has more than {most} bytes: put the numbers into .npy files");
+        at_line(self.line, TaskError::too_large(message))
+    }
+}
+
+impl<R: Read> TaskReader<BufReader<R>> {
+    /// Appends the next tasks to `chunk`: waits for one, and takes those after it that are here already, up to
+    /// `lines` of them, or to about so many `bytes` of input. Whether there may be more.
+    ///
+    /// # Errors
+    /// Reading fails. What was read before that is in `chunk`.
+    pub fn read_chunk(
+        &mut self,
+        chunk: &mut Vec<TaskLine>,
+        lines: usize,
+        bytes: usize,
+    ) -> Result<bool, ReadError> {
+        let (mut taken, mut size) = (0, 0);
+        while taken < lines && size < bytes && (taken == 0 || self.input.buffer().contains(&b'\n')) {
+            match self.step() {
+                None => return Ok(false),
+                Some(Ok(None)) => {}
+                Some(Ok(Some(line))) => {
+                    size += line.request.as_ref().map_or(0, |(_, payload)| payload.size());
+                    taken += 1;
+                    chunk.push(line);
+                }
+                Some(Err(error)) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl<R: BufRead> Iterator for TaskReader<R> {
+    type Item = Result<TaskLine, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(line) = self.step()?.transpose() {
+                return Some(line);
+            }
+        }
+    }
+}
+
+fn taken(id: &LineId) -> TaskError {
+    TaskError::invalid_input(match id {
+        LineId::Given(id) => format!("the id {:?} is that of an earlier line", shorten(id)),
+        LineId::Number(number) | LineId::Malformed(number) => {
+            format!("it has no id, and an earlier line has {number} for its id")
+        }
+    })
+}
+
+fn after(line: u64) -> String {
+    if line == 0 { String::new() } else { format!(" after line {line}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::resume;
+
+    fn reader(text: &[u8]) -> TaskReader<&[u8]> {
+        TaskReader::new(text, "tasks.jsonl", Path::new(""), ClientKinds::builtin())
+    }
+
+    /// Each line's place, number, id, and its kind or error.
+    fn summary(reader: &mut TaskReader<&[u8]>) -> Vec<(u64, u64, String, String)> {
+        reader
+            .map(Result::unwrap)
+            .map(|TaskLine { ticket, request }| {
+                let what = match request {
+                    Ok((kind, _)) => kind.to_string(),
+                    Err(error) => error.to_string(),
+                };
+                (ticket.seq, ticket.line, ticket.id.text().into_owned(), what)
+            })
+            .collect()
+    }
+
+    fn entry(seq: u64, line: u64, id: &str, what: &str) -> (u64, u64, String, String) {
+        (seq, line, id.to_owned(), what.to_owned())
+    }
+
+    #[test]
+    fn blank_lines_line_ends_and_a_byte_order_mark_make_no_difference() {
+        let text = b"\xef\xbb\xbf{\"task\":\"echo\"}\r\n\r\n \t\n{\"task\":\"echo\",\"id\":\"a\"}\n\n{\"task\":\"spin\"}";
+        let expected = [entry(0, 1, "1", "echo"), entry(1, 4, "a", "echo"), entry(2, 6, "6", "spin")];
+        let mut reader = reader(text);
+        assert_eq!(summary(&mut reader), expected);
+        assert_eq!(reader.bytes_read(), text.len() as u64);
+        for nothing in [&b""[..], b"\n", b"\xef\xbb\xbf", b" \r\n\n"] {
+            assert_eq!(summary(&mut self::reader(nothing)), []);
+        }
+    }
+
+    #[test]
+    fn a_bad_line_is_an_error_and_the_next_one_runs() {
+        let text = b"{\"task\":\"echo\"\n\xff\n{\"task\":\"factorial\",\"n\":-1,\"id\":\"f\"}\n{\"task\":\"echo\"}\n";
+        let lines = summary(&mut reader(text));
+        let ids: Vec<_> = lines.iter().map(|(_, _, id, _)| id.as_str()).collect();
+        assert_eq!(ids, ["1", "2", "f", "4"]);
+        assert!(lines[0].3.starts_with("invalid-input: line 1: "), "{lines:?}");
+        assert!(lines[1].3.starts_with("invalid-input: line 2: not UTF-8"), "{lines:?}");
+        assert!(lines[2].3.starts_with("invalid-input: line 3: \"n\" takes a whole number"), "{lines:?}");
+        assert_eq!(lines[3].3, "echo");
+    }
+
+    #[test]
+    fn a_taken_id_is_an_error_on_the_later_line_which_goes_by_its_number() {
+        let text = br#"{"id":"a","task":"echo"}
+{"id":"5","task":"echo"}
+{"id":"a","task":"echo"}
+{"task":"echo"}
+{"task":"echo"}
+{"id":4,"task":"echo"}
+{"id":"a"}
+"#;
+        let expected = [
+            entry(0, 1, "a", "echo"),
+            entry(1, 2, "5", "echo"),
+            entry(2, 3, "3", "invalid-input: line 3: the id \"a\" is that of an earlier line"),
+            entry(3, 4, "4", "echo"),
+            entry(4, 5, "5", "invalid-input: line 5: it has no id, and an earlier line has 5 for its id"),
+            entry(5, 6, "6", "invalid-input: line 6: the id \"4\" is that of an earlier line"),
+            entry(6, 7, "7", "invalid-input: line 7: the id \"a\" is that of an earlier line"),
+        ];
+        assert_eq!(summary(&mut reader(text)), expected);
+    }
+
+    #[test]
+    fn a_line_too_long_is_passed_over_without_being_kept() {
+        let text = format!(
+            "{{\"task\":\"echo\",\"x\":\"{}\"}}\n{{\"task\":\"echo\"}}\n{}",
+            "x".repeat(5000),
+            " ".repeat(300)
+        );
+        let mut reader = reader(text.as_bytes()).max_line(100);
+        let lines = summary(&mut reader);
+        assert_eq!(
+            lines[0].3,
+            "too-large: line 1: it has more than 100 bytes: put the numbers into .npy files"
+        );
+        assert_eq!(lines[1], entry(1, 2, "2", "echo"));
+        assert!(lines[2].3.starts_with("too-large: line 3: "), "{lines:?}");
+        assert!(reader.buffer.capacity() < 1000);
+        assert_eq!(reader.bytes_read(), text.len() as u64);
+        let exact = format!("{:<100}\n", "{\"task\":\"echo\"}");
+        assert_eq!(summary(&mut self::reader(exact.as_bytes()).max_line(100))[0].3, "echo");
+        assert!(summary(&mut self::reader(exact.as_bytes()).max_line(99))[0].3.starts_with("too-large"));
+    }
+
+    #[test]
+    fn lines_whose_results_are_there_are_passed_over_but_keep_their_ids() {
+        let text = br#"{"id":"a","task":"echo"}
+nonsense
+{"task":"echo"}
+{"id":"a","task":"echo"}
+{"id":"2","task":"echo"}
+also nonsense
+"#;
+        let there = br#"{"id":"a","status":"ok"}
+{"id":"2","line":2,"status":"error"}
+{"id":"3","status":"ok"}
+"#;
+        let mut reader = reader(text).resuming(resume::scan(&mut &there[..]).unwrap().0);
+        let lines: Vec<_> =
+            summary(&mut reader).into_iter().map(|(seq, line, id, _)| (seq, line, id)).collect();
+        let expected = [(0, 4, "4".to_owned()), (1, 5, "2".to_owned()), (2, 6, "6".to_owned())];
+        assert_eq!((lines.as_slice(), reader.skipped()), (expected.as_slice(), 3));
+    }
+
+    #[test]
+    fn an_unreadable_file_is_named() {
+        let home = tempfile::tempdir().unwrap();
+        let open = |path: &Path| TaskReader::open(path, ClientKinds::builtin()).err().unwrap().to_string();
+        let missing = home.path().join("missing.jsonl");
+        let expected = format!(
+            "cannot read the task file {}: No such file or directory (os error 2)",
+            missing.display()
+        );
+        assert_eq!(open(&missing), expected);
+        assert_eq!(
+            open(home.path()),
+            format!("cannot read the task file {}: is a directory", home.path().display())
+        );
+    }
+
+    #[test]
+    fn an_error_in_the_middle_ends_the_file_after_what_was_read() {
+        struct Broken;
+        impl Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::other("gone"))
+            }
+        }
+        let input = BufReader::new(b"{\"task\":\"echo\"}\n{\"ta".chain(Broken));
+        let mut reader = TaskReader::new(input, "pipe", Path::new(""), ClientKinds::builtin());
+        assert!(reader.next().unwrap().is_ok());
+        assert_eq!(
+            reader.next().unwrap().unwrap_err().to_string(),
+            "cannot read the task file pipe after line 1: gone"
+        );
+        assert!(reader.next().is_none());
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_task_file() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("tasks.jsonl");
+        std::fs::write(&path, r#"{"task":"sort","values":[1.5],"output":"sorted.npy"}"#).unwrap();
+        let mut reader = TaskReader::open(&path, ClientKinds::builtin()).unwrap();
+        let TaskLine { ticket, request } = reader.next().unwrap().unwrap();
+        let (_, payload) = request.unwrap();
+        let sgdt_proto::kind::sort::Input { keys, .. } = payload.decode().unwrap();
+        let output = sgdt_proto::kind::sort::Output::Sorted(keys);
+        let output =
+            sgdt_proto::payload::Payload::encode(sgdt_proto::payload::Format::Packed, &output).unwrap();
+        ticket.answer.tell(output, &mut Vec::new()).unwrap();
+        assert!(home.path().join("sorted.npy").is_file());
+    }
+
+    #[test]
+    fn a_long_file_is_read_with_little_memory() {
+        /// A file that is made while it is read.
+        struct Endless(std::ops::Range<u32>, Vec<u8>);
+        impl Read for Endless {
+            fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+                while self.1.is_empty() {
+                    let Some(i) = self.0.next() else { return Ok(0) };
+                    self.1 = format!("{{\"task\":\"echo\",\"value\":{i}}}\n").into_bytes();
+                }
+                let count = self.1.len().min(out.len());
+                out[..count].copy_from_slice(&self.1[..count]);
+                self.1.drain(..count);
+                Ok(count)
+            }
+        }
+        let input = BufReader::new(Endless(0..50_000, Vec::new()));
+        let mut reader = TaskReader::new(input, "endless", Path::new(""), ClientKinds::builtin());
+        let mut count = 0;
+        for (place, line) in reader.by_ref().enumerate() {
+            let (_, payload) = line.unwrap().request.unwrap();
+            assert_eq!(&*payload.head, format!("{{\"value\":{place}}}").as_bytes());
+            count += 1;
+        }
+        assert_eq!(count, 50_000);
+        assert!(reader.buffer.capacity() < 1000);
+    }
+}

@@ -1,0 +1,225 @@
+//! The cluster's certificate authority: a directory that makes the directories which `--tls` takes.
+//!
+//! ```text
+//! DIR/ca.pem        what everybody trusts
+//! DIR/ca.key        what makes certificates; it never leaves this directory
+//! DIR/issued.jsonl  what it has made, one a line: see `record`
+//!
+//! OUT/ca.pem, OUT/cert.pem, OUT/key.pem   one program's, ready for --tls
+//! ```
+//!
+//! Nothing is ever overwritten, and what is secret can be read by its owner alone.
+
+pub mod command;
+mod files;
+mod record;
+
+#[cfg(test)]
+mod tests;
+
+use files::{create, directory, read};
+use rand::Rng;
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, SanType, SerialNumber,
+};
+use sgdt_proto::{
+    identity::{Identity, Role},
+    tls::credentials::{CA, CERTIFICATE, KEY},
+};
+use std::{
+    io,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::{Duration, SystemTime},
+};
+
+pub use record::Issued;
+
+const CA_KEY: &str = "ca.key";
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// How long a CA is good for: ten years.
+const CA_LIFETIME: Duration = Duration::from_secs(3650 * DAY.as_secs());
+/// How long a certificate is good for: a year.
+const LIFETIME: Duration = Duration::from_secs(365 * DAY.as_secs());
+/// How far a certificate reaches back, for machines whose clocks are behind.
+const SKEW: Duration = Duration::from_secs(3600);
+
+/// Why no certificate was made.
+#[derive(Debug, thiserror::Error)]
+pub enum CaError {
+    /// It is there already.
+    #[error("{} exists already and is not overwritten; choose another directory, or move it away", path.display())]
+    Exists {
+        /// What.
+        path: PathBuf,
+    },
+    /// A file cannot be read or written.
+    #[error("cannot {what} {}: {source}", path.display())]
+    File {
+        /// What was to be done.
+        what: &'static str,
+        /// With which.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// There is no CA.
+    #[error("there is no CA in {}: make one with `nameserver ca init {}`", directory.display(), directory.display())]
+    Missing {
+        /// Where it was sought.
+        directory: PathBuf,
+    },
+    /// A line of the list is none.
+    #[error("line {line} of {} is not about a certificate", path.display())]
+    Record {
+        /// Which file.
+        path: PathBuf,
+        /// Which line, counted from 1.
+        line: usize,
+    },
+    /// A key or certificate cannot be made or used.
+    #[error("cannot make a certificate: {0}")]
+    Certificate(#[from] rcgen::Error),
+}
+
+/// Another name or address under which others than SGDT's own programs may look for a certificate's holder.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Host {
+    /// `worker-1.example.org`.
+    Name(String),
+    /// `192.0.2.1`.
+    Address(IpAddr),
+}
+
+/// Neither a host's name nor an address.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{text:?} is neither a host name nor an IP address")]
+pub struct InvalidHost {
+    text: String,
+}
+
+impl FromStr for Host {
+    type Err = InvalidHost;
+
+    fn from_str(text: &str) -> Result<Self, InvalidHost> {
+        if let Ok(address) = text.parse() {
+            return Ok(Self::Address(address));
+        }
+        let label = |label: &str| {
+            (1..=63).contains(&label.len()) && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        };
+        if text.len() <= 253 && text.split('.').all(label) {
+            Ok(Self::Name(text.to_owned()))
+        } else {
+            Err(InvalidHost { text: text.chars().take(100).collect() })
+        }
+    }
+}
+
+/// Makes a CA in a directory that has none.
+///
+/// # Errors
+/// It has one, or cannot be written to.
+pub fn init(at: &Path, now: SystemTime) -> Result<(), CaError> {
+    let key = KeyPair::generate()?;
+    let params = authority(&key, Some(now));
+    let certificate = params.self_signed(&key)?;
+    directory(at, &[CA, CA_KEY])?;
+    create(&at.join(CA_KEY), &key.serialize_pem())?;
+    create(&at.join(CA), &certificate.pem())
+}
+
+/// Makes a certificate, and puts it, its key, and what else `--tls` needs, into a directory that has none of them.
+///
+/// # Errors
+/// There is no CA, or the directory holds such files, or cannot be written to.
+pub fn issue(
+    ca: &Path,
+    identity: Identity,
+    hosts: &[Host],
+    out: &Path,
+    now: SystemTime,
+    rng: &mut impl Rng,
+) -> Result<Issued, CaError> {
+    let (root, key) = (read_ca(ca, CA)?, read_ca(ca, CA_KEY)?);
+    let key = KeyPair::from_pem(&key)?;
+    let issuer = Issuer::new(authority(&key, None), key);
+
+    let not_after = now + LIFETIME;
+    let mut serial: [u8; 16] = rng.random();
+    // A positive number that has all of its bytes.
+    serial[0] = serial[0] & 0x7f | 0x40;
+    let mut params = CertificateParams::default();
+    (params.not_before, params.not_after) = ((now - SKEW).into(), not_after.into());
+    params.serial_number = Some(SerialNumber::from_slice(&serial));
+    params.distinguished_name = named(identity.to_string());
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = purposes(identity.role);
+    params.use_authority_key_identifier_extension = true;
+    params.subject_alt_names = vec![SanType::URI(identity.uri().try_into()?)];
+    for host in hosts {
+        params.subject_alt_names.push(match host {
+            Host::Name(name) => SanType::DnsName(name.as_str().try_into()?),
+            Host::Address(address) => SanType::IpAddress(*address),
+        });
+    }
+    let own_key = KeyPair::generate()?;
+    let certificate = params.signed_by(&own_key, &issuer)?;
+
+    directory(out, &[CA, CERTIFICATE, KEY])?;
+    let issued = Issued { serial, identity, not_after };
+    // First, so that there is no certificate that is not on the list.
+    record::append(ca, &issued)?;
+    create(&out.join(KEY), &own_key.serialize_pem())?;
+    create(&out.join(CERTIFICATE), &certificate.pem())?;
+    create(&out.join(CA), &root)?;
+    Ok(issued)
+}
+
+/// All certificates that a CA has made, in order.
+///
+/// # Errors
+/// There is no CA, or its list cannot be read.
+pub fn list(ca: &Path) -> Result<Vec<Issued>, CaError> {
+    read_ca(ca, CA)?;
+    record::all(ca)
+}
+
+fn read_ca(ca: &Path, name: &str) -> Result<String, CaError> {
+    read(&ca.join(name)).map_err(|error| match error {
+        CaError::File { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+            CaError::Missing { directory: ca.to_owned() }
+        }
+        other => other,
+    })
+}
+
+/// What a CA says of itself. Its name follows from its key, so that two CAs are never taken for one another.
+fn authority(key: &KeyPair, from: Option<SystemTime>) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    let id: String = params.key_identifier(key).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    params.distinguished_name = named(format!("SGDT CA {id}"));
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    if let Some(now) = from {
+        (params.not_before, params.not_after) = ((now - SKEW).into(), (now + CA_LIFETIME).into());
+    }
+    params
+}
+
+fn named(name: String) -> DistinguishedName {
+    let mut distinguished = DistinguishedName::new();
+    distinguished.push(DnType::CommonName, name);
+    distinguished
+}
+
+/// Which ends of a connection a role is found at.
+fn purposes(role: Role) -> Vec<ExtendedKeyUsagePurpose> {
+    match role {
+        Role::Nameserver => vec![ExtendedKeyUsagePurpose::ServerAuth],
+        Role::Worker => vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth],
+        Role::Client | Role::Admin => vec![ExtendedKeyUsagePurpose::ClientAuth],
+    }
+}

@@ -1,0 +1,95 @@
+//! `nameserver ca`: the certificate authority on the command line.
+
+use super::{CaError, Host, Issued, init, issue, list};
+use clap::{Args, Subcommand};
+use rand::{SeedableRng, rngs::StdRng};
+use sgdt_proto::{
+    id::WorkerName,
+    identity::{Identity, Role},
+};
+use std::{fmt::Write, path::PathBuf, time::SystemTime};
+
+/// What to do. Nothing here is taken from the environment: nobody is to become somebody by accident.
+#[derive(Subcommand, Clone, Debug)]
+pub enum Command {
+    /// Make a certificate authority in a new directory, which is to be kept secret
+    Init {
+        /// The directory
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
+    /// Make a certificate and its key, in a new directory that is ready for --tls
+    Issue(Issue),
+    /// List the certificates that were made
+    List {
+        /// The authority's directory
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
+}
+
+/// `ca issue`
+#[derive(Args, Clone, Debug)]
+pub struct Issue {
+    /// The authority's directory
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    /// What the certificate is for: nameserver, worker, client or admin
+    #[arg(long)]
+    role: Role,
+    /// For whom: a worker registers under this name and no other
+    #[arg(long)]
+    name: WorkerName,
+    /// A host name or address to put in as well, for other software; SGDT's own programs need none
+    #[arg(long = "host", value_name = "HOST")]
+    hosts: Vec<Host>,
+    /// The new directory
+    #[arg(short, long, value_name = "OUT")]
+    output: PathBuf,
+}
+
+/// What a command has to say.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Done {
+    /// For standard output.
+    Data(String),
+    /// For whoever looks on.
+    Remark(String),
+}
+
+impl Command {
+    /// Does it.
+    ///
+    /// # Errors
+    /// Files are in the way, missing, or cannot be written.
+    pub fn run(self) -> Result<Done, CaError> {
+        #[expect(clippy::disallowed_methods, reason = "certificates begin and end by the calendar")]
+        let now = SystemTime::now();
+        match self {
+            Self::Init { directory } => {
+                init(&directory, now)?;
+                let directory = directory.display();
+                Ok(Done::Remark(format!(
+                    "{directory} holds a new CA; whoever can read {directory}/ca.key can become anybody"
+                )))
+            }
+            Self::Issue(Issue { directory, role, name, hosts, output }) => {
+                let identity = Identity { role, name };
+                let issued = issue(&directory, identity, &hosts, &output, now, &mut StdRng::from_os_rng())?;
+                let (out, identity, end) = (output.display(), &issued.identity, issued.end());
+                Ok(Done::Remark(format!("{out} is ready for --tls: {identity}, until {end}")))
+            }
+            Self::List { directory } => Ok(Done::Data(table(&list(&directory)?))),
+        }
+    }
+}
+
+fn table(all: &[Issued]) -> String {
+    let mut table = String::new();
+    for issued in all {
+        let Identity { role, name } = &issued.identity;
+        // Writing to a string cannot fail.
+        let _ = writeln!(table, "{role:<10} {name:<20} {} {}", issued.end(), issued.number());
+    }
+    table
+}

@@ -1,0 +1,48 @@
+//! Files that are made once, and that only their owner can read.
+
+use super::CaError;
+use std::{
+    fs::{self, DirBuilder, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::Path,
+};
+
+const OWNER_ONLY_DIRECTORY: u32 = 0o700;
+const OWNER_ONLY: u32 = 0o600;
+
+/// Makes a directory, unless it is there and has none of these files.
+pub(super) fn directory(path: &Path, files: &[&str]) -> Result<(), CaError> {
+    if let Some(taken) = files.iter().map(|file| path.join(file)).find(|file| file.symlink_metadata().is_ok())
+    {
+        return Err(CaError::Exists { path: taken });
+    }
+    let made = DirBuilder::new().recursive(true).mode(OWNER_ONLY_DIRECTORY).create(path);
+    made.map_err(failed("make the directory", path))
+}
+
+/// Writes a file that must not be there yet.
+pub(super) fn create(path: &Path, contents: &str) -> Result<(), CaError> {
+    let opened = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(path);
+    let mut file = opened.map_err(|source| match source.kind() {
+        io::ErrorKind::AlreadyExists => CaError::Exists { path: path.to_owned() },
+        _ => failed("write", path)(source),
+    })?;
+    file.write_all(contents.as_bytes()).and_then(|()| file.sync_all()).map_err(failed("write", path))
+}
+
+/// Adds a line to a file, which is made if need be.
+pub(super) fn append(path: &Path, line: &str) -> Result<(), CaError> {
+    let opened = OpenOptions::new().append(true).create(true).mode(OWNER_ONLY).open(path);
+    let mut file = opened.map_err(failed("write", path))?;
+    let written = file.write_all(format!("{line}\n").as_bytes()).and_then(|()| file.sync_all());
+    written.map_err(failed("write", path))
+}
+
+pub(super) fn read(path: &Path) -> Result<String, CaError> {
+    fs::read_to_string(path).map_err(failed("read", path))
+}
+
+fn failed(what: &'static str, path: &Path) -> impl Fn(io::Error) -> CaError {
+    move |source| CaError::File { what, path: path.to_owned(), source }
+}

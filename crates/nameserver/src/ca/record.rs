@@ -1,0 +1,72 @@
+//! What a CA has made: a line for each certificate, in JSON, in the order in which they were made.
+
+use super::{
+    CaError,
+    files::{self, read},
+};
+use serde::{Deserialize, Serialize};
+use sgdt_proto::identity::Identity;
+use std::{io, path::Path, time::SystemTime};
+
+const LIST: &str = "issued.jsonl";
+
+/// A certificate that was made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Issued {
+    /// Its number, by which it can be told from all others.
+    pub serial: [u8; 16],
+    /// Whose it is.
+    pub identity: Identity,
+    /// When it ends, to the second.
+    pub not_after: SystemTime,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Line {
+    serial: String,
+    identity: String,
+    not_after: String,
+}
+
+impl Issued {
+    /// When it ends, as people write it.
+    pub fn end(&self) -> String {
+        humantime::format_rfc3339_seconds(self.not_after).to_string()
+    }
+
+    /// Its number, as people write it.
+    pub fn number(&self) -> String {
+        format!("{:032x}", u128::from_be_bytes(self.serial))
+    }
+
+    fn read(line: &str) -> Option<Self> {
+        let Line { serial, identity, not_after } = serde_json::from_str(line).ok()?;
+        Some(Self {
+            serial: u128::from_str_radix(&serial, 16).ok()?.to_be_bytes(),
+            identity: Identity::among([identity.as_str()]).ok()?,
+            not_after: humantime::parse_rfc3339(&not_after).ok()?,
+        })
+    }
+}
+
+pub(super) fn append(ca: &Path, issued: &Issued) -> Result<(), CaError> {
+    let path = ca.join(LIST);
+    let line = Line { serial: issued.number(), identity: issued.identity.uri(), not_after: issued.end() };
+    let line = serde_json::to_string(&line).map_err(io::Error::from);
+    let line = line.map_err(|source| CaError::File { what: "write", path: path.clone(), source })?;
+    files::append(&path, &line)
+}
+
+pub(super) fn all(ca: &Path) -> Result<Vec<Issued>, CaError> {
+    let path = ca.join(LIST);
+    let lines = match read(&path) {
+        Err(CaError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            return Ok(Vec::new());
+        }
+        lines => lines?,
+    };
+    let numbered = lines.lines().zip(1..);
+    numbered
+        .map(|(text, line)| Issued::read(text).ok_or_else(|| CaError::Record { path: path.clone(), line }))
+        .collect()
+}

@@ -1,0 +1,105 @@
+//! Directories made and read back, at times that the test decides.
+
+use super::*;
+use rand::{SeedableRng, rngs::StdRng};
+use sgdt_proto::tls::Tls;
+use std::{fs, os::unix::fs::PermissionsExt, time::UNIX_EPOCH};
+
+const NOW: Duration = Duration::from_secs(1_790_000_000);
+
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn init(&self) -> Result<(), CaError> {
+        init(&self.path("ca"), UNIX_EPOCH + NOW)
+    }
+
+    fn issue(&self, role: Role, name: &str, out: &str) -> Result<Issued, CaError> {
+        let identity = Identity { role, name: name.parse().unwrap() };
+        let hosts = ["::1".parse().unwrap(), "host.example".parse().unwrap()];
+        let mut rng = StdRng::seed_from_u64(out.len() as u64);
+        issue(&self.path("ca"), identity, &hosts, &self.path(out), UNIX_EPOCH + NOW, &mut rng)
+    }
+}
+
+fn mode(path: PathBuf) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn what_is_issued_is_ready_for_use_and_secret() {
+    let place = Place::new();
+    place.init().unwrap();
+    for role in Role::ALL {
+        let out = format!("{role}-dir");
+        place.issue(role, "n1", &out).unwrap();
+        let identity = Tls::load(&place.path(&out)).unwrap().identity().clone();
+        assert_eq!(identity, Identity { role, name: "n1".parse().unwrap() });
+        for file in [CA, CERTIFICATE, KEY] {
+            assert_eq!(mode(place.path(&out).join(file)), 0o600, "{file}");
+        }
+        assert_eq!(mode(place.path(&out)), 0o700);
+    }
+    assert_eq!((mode(place.path("ca")), mode(place.path("ca/ca.key"))), (0o700, 0o600));
+}
+
+#[test]
+fn what_was_issued_is_listed_in_order_with_its_end() {
+    let place = Place::new();
+    place.init().unwrap();
+    assert_eq!(list(&place.path("ca")).unwrap(), []);
+    let issued =
+        [place.issue(Role::Worker, "w1", "a"), place.issue(Role::Admin, "root", "bb")].map(Result::unwrap);
+    assert_eq!(list(&place.path("ca")).unwrap(), issued);
+    assert_ne!(issued[0].serial, issued[1].serial);
+    assert_eq!(issued[0].not_after, UNIX_EPOCH + NOW + LIFETIME);
+    assert_eq!(issued[0].end(), "2027-09-21T14:13:20Z");
+    fs::write(place.path("ca/issued.jsonl"), "{}\n").unwrap();
+    assert!(list(&place.path("ca")).unwrap_err().to_string().starts_with("line 1 of "));
+}
+
+#[test]
+fn nothing_is_overwritten() {
+    let place = Place::new();
+    place.init().unwrap();
+    let ca = fs::read(place.path("ca/ca.key")).unwrap();
+    let error = place.init().unwrap_err();
+    assert!(matches!(error, CaError::Exists { .. }) && error.to_string().contains("ca.pem"), "{error}");
+    assert_eq!(fs::read(place.path("ca/ca.key")).unwrap(), ca);
+
+    place.issue(Role::Worker, "w1", "w").unwrap();
+    let key = fs::read(place.path("w/key.pem")).unwrap();
+    let error = place.issue(Role::Worker, "w1", "w").unwrap_err();
+    assert!(matches!(error, CaError::Exists { .. }), "{error}");
+    assert_eq!(fs::read(place.path("w/key.pem")).unwrap(), key);
+    assert_eq!(list(&place.path("ca")).unwrap().len(), 1, "what was not made is not listed");
+    // The authority's own directory is no place for a certificate either.
+    assert!(matches!(place.issue(Role::Worker, "w1", "ca"), Err(CaError::Exists { .. })));
+}
+
+#[test]
+fn without_a_ca_it_says_how_to_make_one() {
+    let place = Place::new();
+    for error in [place.issue(Role::Client, "c", "c").unwrap_err(), list(&place.path("ca")).unwrap_err()] {
+        assert!(error.to_string().contains("make one with `nameserver ca init "), "{error}");
+    }
+    assert!(!place.path("c").exists());
+}
+
+#[test]
+fn hosts_are_names_or_addresses() {
+    for good in ["localhost", "a-1.example.org", "10.0.0.1", "::1"] {
+        assert!(good.parse::<Host>().is_ok(), "{good}");
+    }
+    for bad in ["", "a b", "a..b", ".a", "*.example.org", "a/b", "é", &"x".repeat(64), "host:1"] {
+        assert!(bad.parse::<Host>().is_err(), "{bad}");
+    }
+}

@@ -1,0 +1,119 @@
+//! The `nameserver` program.
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use rand::{SeedableRng, rngs::StdRng};
+use sgdt_nameserver::{
+    BindError, Nameserver,
+    ca::command::{self as ca, Done},
+    config::Config,
+};
+use sgdt_proto::{
+    identity::Role,
+    logging,
+    net::{Network, Tcp},
+    tls::{Tls, credentials::CredentialsError},
+};
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Keeps the registry of workers: workers announce themselves here, and clients watch them.
+#[derive(Parser)]
+#[command(name = "nameserver", version, args_override_self = true)]
+struct Args {
+    #[command(flatten)]
+    config: Config,
+
+    /// Encrypt and authenticate everything, with the ca.pem, cert.pem and key.pem in this directory
+    #[arg(long, value_name = "DIR", env = "SGDT_TLS")]
+    tls: Option<PathBuf>,
+
+    /// How log lines are written: text or json
+    #[arg(long, value_name = "FORMAT", env = "SGDT_LOG_FORMAT", default_value_t)]
+    log_format: logging::LogFormat,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make the certificates that --tls takes
+    Ca {
+        #[command(subcommand)]
+        command: ca::Command,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args = Args::parse();
+    logging::init(args.log_format, "info");
+    let done = match args.command {
+        Some(Command::Ca { command }) => run(command),
+        None => serve(&args.config, args.tls.as_deref()).await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let bind = error.downcast_ref::<BindError>();
+            let message = bind.map_or_else(|| format!("{error:#}"), ToString::to_string);
+            // There is nobody left to tell if this fails.
+            drop(writeln!(io::stderr(), "nameserver: {message}"));
+            let usage = bind.is_some_and(BindError::is_usage) || error.is::<CredentialsError>();
+            ExitCode::from(if usage { 2 } else { 1 })
+        }
+    }
+}
+
+/// The certificate authority.
+fn run(command: ca::Command) -> anyhow::Result<()> {
+    match command.run()? {
+        Done::Data(text) => {
+            io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")
+        }
+        Done::Remark(text) => writeln!(io::stderr(), "{text}").context("cannot write to standard error"),
+    }
+}
+
+/// The network that is meant: only one whose certificate is a name server's can be served to anybody.
+fn network(tls: Option<&Path>) -> Result<Box<dyn Network>, CredentialsError> {
+    let Some(directory) = tls else { return Ok(Box::new(Tcp)) };
+    let tls = Tls::load(directory)?;
+    Ok(Box::new(tls.expect(directory, &[Role::Nameserver], "a name server's role is nameserver")?))
+}
+
+async fn serve(config: &Config, tls: Option<&Path>) -> anyhow::Result<()> {
+    let network = network(tls)?;
+    let nameserver = Nameserver::bind(config, &*network, &mut StdRng::from_os_rng()).await?;
+    // Before the line below: who has read it may send a signal.
+    let stop = stop_on_signal()?;
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "nameserver listening on {}", nameserver.local_addr())
+        .and_then(|()| stdout.flush())
+        .context("cannot say on standard output where it listens")?;
+    drop(stdout);
+    nameserver.run(stop).await;
+    Ok(())
+}
+
+/// A token that SIGTERM and Ctrl-C cancel.
+fn stop_on_signal() -> anyhow::Result<CancellationToken> {
+    let listen = |kind| signal(kind).context("cannot listen for signals");
+    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    let stop = CancellationToken::new();
+    let token = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        token.cancel();
+    });
+    Ok(stop)
+}

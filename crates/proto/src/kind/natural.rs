@@ -1,0 +1,47 @@
+//! The kinds that a factorial too large for one worker is made of: parts of it, their products, and its text.
+//!
+//! Naturals travel as their 64-bit limbs, the least significant first, without zeros at the end: zero is none.
+
+use crate::buffer::Buffer;
+use serde::{Deserialize, Serialize};
+
+/// A part of a factorial: [`Part`] gives a natural's limbs.
+pub const PART: &str = "factorial-part";
+
+/// The product of two naturals: [`Multiply`] gives a natural's limbs.
+pub const MULTIPLY: &str = "multiply";
+
+/// The text of a natural: [`Decimal`] gives digits in ASCII.
+pub const DECIMAL: &str = "decimal";
+
+/// Which part of n!: the product of `p` to the power of how often it divides n!, over the primes `p` in
+/// `above < p <= up_to` other than 2 and 5. Those two make tens, and are left to the text.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Part {
+    /// The number whose factorial it is.
+    pub n: u64,
+    /// Only primes greater than this.
+    pub above: u64,
+    /// No primes greater than this.
+    pub up_to: u64,
+}
+
+/// Two factors.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Multiply {
+    /// Limbs.
+    pub left: Buffer,
+    /// Limbs.
+    pub right: Buffer,
+}
+
+/// The number `number` * 2^`shift` * 10^`zeros`, to be written out.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Decimal {
+    /// Limbs.
+    pub number: Buffer,
+    /// How many twos.
+    pub shift: u64,
+    /// How many tens.
+    pub zeros: u64,
+}

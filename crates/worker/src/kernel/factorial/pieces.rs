@@ -1,0 +1,212 @@
+//! The pieces of a factorial that several workers share: parts of it, their products, and its text.
+//!
+//! A part is the product of p^e over the primes p of a range, e being how often p divides n!. It is computed from
+//! the highest bit of the exponents down, a squaring for each bit and a product of the primes that have the bit:
+//! as little work as the swings take. Peak memory of each is documented at its `cost`.
+
+use super::{
+    LITTLE, MEMORY, bits, decimal,
+    multiply::{product, square},
+    small,
+    swing::{multiplicity, odd_primes, tree},
+    too_large,
+};
+use crate::{
+    cancel::Cancel,
+    kernel::{Cost, Kernel},
+};
+use malachite_base::num::{basic::traits::One, logic::traits::SignificantBits};
+use malachite_nz::natural::Natural;
+use sgdt_proto::{buffer::Buffer, kind::natural, task::TaskError};
+
+/// The kernel of `factorial-part`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Part;
+
+/// The kernel of `multiply`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Multiply;
+
+/// The kernel of `decimal`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Decimal;
+
+/// Bits that one core computes of a product tree in a second, roughly, and those of a single product.
+const TREE_RATE: f64 = 1.5e8;
+const PRODUCT_RATE: f64 = 1e9;
+/// Bits that one core writes as digits in a second, roughly.
+const TEXT_RATE: f64 = 5e7;
+
+impl Kernel for Part {
+    type Input = natural::Part;
+    type Output = Buffer;
+
+    fn kind(&self) -> &str {
+        natural::PART
+    }
+
+    /// The sieve's primes, and products of up to four times the part's size at a time.
+    fn cost(&self, &natural::Part { n, above, up_to }: &natural::Part) -> Result<Cost, TaskError> {
+        small(n)?;
+        if above > up_to || up_to > n {
+            return Err(TaskError::invalid_input(format!(
+                "the primes above {above} and up to {up_to} are no range of those up to {n}"
+            )));
+        }
+        // The exponents of the primes up to x add up to some n log2(x) bits (Mertens).
+        let range = (up_to.max(2) as f64 / above.max(2) as f64).log2();
+        let bits = (n as f64 * (range + 2.0)).min(bits(n));
+        Ok(Cost { seconds: bits / TREE_RATE, memory: (LITTLE + bits + up_to as f64) as u64 })
+    }
+
+    fn run(
+        &self,
+        natural::Part { n, above, up_to }: natural::Part,
+        cancel: &Cancel,
+    ) -> Result<Buffer, TaskError> {
+        let n = small(n)?;
+        let primes = odd_primes(small(up_to)?, cancel)?;
+        let first = primes.partition_point(|&p| u64::from(p) <= above);
+        let powers: Vec<(u32, u64)> =
+            primes.iter().skip(first).filter(|&&p| p != 5).map(|&p| (p, multiplicity(n, p))).collect();
+        cancel.check()?;
+        // The smallest prime has the greatest exponent.
+        let length = powers.first().map_or(0, |&(_, exponent)| exponent.significant_bits());
+        let mut part = Natural::ONE;
+        for bit in (0..length).rev() {
+            let with_bit = powers.iter().take_while(|&&(_, exponent)| exponent >> bit != 0);
+            let factors = with_bit.filter(|(_, exponent)| exponent >> bit & 1 == 1).map(|&(p, _)| p);
+            part = product(&square(&part, cancel)?, &tree(&packed(factors), cancel)?, cancel)?;
+        }
+        Ok(limbs(part))
+    }
+}
+
+impl Kernel for Multiply {
+    type Input = natural::Multiply;
+    type Output = Buffer;
+
+    fn kind(&self) -> &str {
+        natural::MULTIPLY
+    }
+
+    /// The product and what it takes to multiply: up to eight times the factors' size.
+    fn cost(&self, natural::Multiply { left, right }: &natural::Multiply) -> Result<Cost, TaskError> {
+        let bytes = (left.len() as u64).saturating_add(right.len() as u64);
+        Ok(Cost {
+            seconds: bytes as f64 * 8.0 / PRODUCT_RATE,
+            memory: (LITTLE as u64).saturating_add(bytes.saturating_mul(8)),
+        })
+    }
+
+    fn run(
+        &self,
+        natural::Multiply { left, right }: natural::Multiply,
+        cancel: &Cancel,
+    ) -> Result<Buffer, TaskError> {
+        Ok(limbs(product(&natural(left)?, &natural(right)?, cancel)?))
+    }
+}
+
+impl Kernel for Decimal {
+    type Input = natural::Decimal;
+    type Output = Buffer;
+
+    fn kind(&self) -> &str {
+        natural::DECIMAL
+    }
+
+    /// That of the text of a factorial of this size.
+    fn cost(&self, input: &natural::Decimal) -> Result<Cost, TaskError> {
+        let bits = input.number.len() as f64 * 8.0 + input.shift as f64;
+        Ok(Cost {
+            seconds: bits / TEXT_RATE,
+            // A cast of a double saturates.
+            memory: (LITTLE + MEMORY * bits / 8.0 + input.zeros as f64) as u64,
+        })
+    }
+
+    fn run(
+        &self,
+        natural::Decimal { number, shift, zeros }: natural::Decimal,
+        cancel: &Cancel,
+    ) -> Result<Buffer, TaskError> {
+        let zeros = usize::try_from(zeros).map_err(|_| too_large(zeros))?;
+        let mut text = decimal::digits(natural(number)? << shift, zeros, cancel)?;
+        text.resize(text.len() + zeros, b'0');
+        Ok(text.into())
+    }
+}
+
+/// Small numbers multiplied together as far as a word holds them.
+fn packed(factors: impl Iterator<Item = u32>) -> Vec<u64> {
+    let (mut words, mut word) = (Vec::new(), 1u64);
+    for factor in factors {
+        word = word.checked_mul(factor.into()).unwrap_or_else(|| {
+            words.push(word);
+            factor.into()
+        });
+    }
+    words.push(word);
+    words
+}
+
+fn limbs(number: Natural) -> Buffer {
+    Buffer::from_scalars::<u64>(number.into_limbs_asc())
+}
+
+fn natural(limbs: Buffer) -> Result<Natural, TaskError> {
+    let limbs = limbs.into_scalars::<u64>().map_err(|len| {
+        TaskError::invalid_input(format!("{len} bytes are no whole number of 64-bit limbs"))
+    })?;
+    Ok(Natural::from_owned_limbs_asc(limbs))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use malachite_base::num::arithmetic::traits::{Factorial, Pow};
+    use sgdt_proto::task::ErrorCode;
+
+    fn part(n: u64, above: u64, up_to: u64) -> Result<Natural, TaskError> {
+        let input = natural::Part { n, above, up_to };
+        Part.cost(&input)?;
+        natural(Part.run(input, &Cancel::new())?)
+    }
+
+    #[test]
+    fn parts_make_up_the_factorial_wherever_it_is_cut() {
+        for n in [0u64, 1, 2, 3, 10, 97, 1_000, 9_999] {
+            let cuts = [1, 2, 3, 4, 5, 7, 100, 5_000];
+            let mut cuts: Vec<_> = cuts.into_iter().filter(|&cut| cut < n).collect();
+            cuts.push(n);
+            let mut above = 0;
+            let mut core = Natural::ONE;
+            for cut in cuts {
+                let factors =
+                    natural::Multiply { left: limbs(core), right: limbs(part(n, above, cut).unwrap()) };
+                core = natural(Multiply.run(factors, &Cancel::new()).unwrap()).unwrap();
+                above = cut;
+            }
+            let n = n as u32;
+            let (twos, fives) = (multiplicity(n, 2), multiplicity(n, 5));
+            let whole = (&core * Natural::from(10u32).pow(fives)) << (twos - fives);
+            assert_eq!(whole, Natural::factorial(n.into()), "{n}");
+            let input = natural::Decimal { number: limbs(core), shift: twos - fives, zeros: fives };
+            let text = Decimal.run(input, &Cancel::new()).unwrap();
+            assert_eq!(str::from_utf8(text.as_bytes()).unwrap(), whole.to_string());
+        }
+    }
+
+    #[test]
+    fn what_is_no_part_of_a_factorial_is_refused() {
+        for (n, above, up_to) in [(10, 5, 3), (10, 0, 11)] {
+            assert_eq!(part(n, above, up_to).unwrap_err().code, ErrorCode::InvalidInput);
+        }
+        assert_eq!(part(1 << 32, 0, 1).unwrap_err().code, ErrorCode::TooLarge);
+        let odd = natural::Multiply { left: vec![0; 7].into(), right: vec![0; 8].into() };
+        assert_eq!(Multiply.run(odd, &Cancel::new()).unwrap_err().code, ErrorCode::InvalidInput);
+        let endless = natural::Decimal { number: limbs(Natural::ONE), shift: u64::MAX, zeros: u64::MAX };
+        assert!(Decimal.cost(&endless).unwrap().memory > 1 << 62);
+    }
+}

@@ -1,0 +1,112 @@
+//! Sorting numbers: their buffers, their keys, and what is said about them in a summary.
+
+use super::radix;
+use crate::cancel::Cancel;
+use bytemuck::allocation::try_zeroed_vec;
+use sgdt_proto::{
+    buffer::Buffer,
+    kind::{
+        random,
+        sort::{Key, Keys, Output, order},
+    },
+    task::TaskError,
+};
+
+/// How many numbers are made, turned into keys or summed between two looks at the cancel handle.
+const BLOCK: usize = 1 << 16;
+
+/// How many numbers these bytes are.
+pub(super) fn count(buffer: &Buffer) -> Result<u64, TaskError> {
+    let (size, len) = (size_of::<u64>(), buffer.len());
+    if len.is_multiple_of(size) {
+        Ok((len / size) as u64)
+    } else {
+        Err(TaskError::invalid_input(format!("{len} bytes are no whole number of {size}-byte numbers")))
+    }
+}
+
+/// Whether they can be read as numbers where they lie.
+pub(super) fn aligned(buffer: &Buffer) -> bool {
+    bytemuck::try_cast_slice::<u8, u64>(buffer.as_bytes()).is_ok()
+}
+
+/// The numbers, in a vector of our own.
+pub(super) fn take(buffer: Buffer) -> Result<Vec<u64>, TaskError> {
+    count(&buffer)?;
+    buffer
+        .into_scalars()
+        .map_err(|len| TaskError::invalid_input(format!("{len} bytes are no whole number of numbers")))
+}
+
+/// The numbers that are named by a seed.
+pub(super) fn generate(len: u64, seed: u64, cancel: &Cancel) -> Result<Vec<u64>, TaskError> {
+    let too_large = || TaskError::too_large(format!("there is no memory for {len} numbers"));
+    let mut words: Vec<u64> =
+        try_zeroed_vec(usize::try_from(len).map_err(|_| too_large())?).map_err(|()| too_large())?;
+    let mut position = 0;
+    for block in words.chunks_mut(BLOCK) {
+        cancel.check()?;
+        for word in block {
+            *word = random::word(seed, position);
+            position += 1;
+        }
+    }
+    Ok(words)
+}
+
+/// Sorts signed integers, given as their bits.
+pub(super) fn sort_integers(
+    mut words: Vec<u64>,
+    descending: bool,
+    summary: bool,
+    cancel: &Cancel,
+) -> Result<Output, TaskError> {
+    if descending {
+        radix::sort(&mut words, |&word| order::integer(word, true), &mut Vec::new(), cancel)?;
+    } else {
+        radix::sort(&mut words, |&word| order::integer(word, false), &mut Vec::new(), cancel)?;
+    }
+    if !summary {
+        return Ok(Output::Sorted(Keys::I64(Buffer::from_scalars(words))));
+    }
+    let mut sum = 0;
+    for block in words.chunks(BLOCK) {
+        cancel.check()?;
+        sum += block.iter().map(|&word| i128::from(word.cast_signed())).sum::<i128>();
+    }
+    let key = |word: Option<&u64>| word.map(|word| Key::I64(word.cast_signed()));
+    Ok(Output::Summary {
+        len: words.len() as u64,
+        first: key(words.first()),
+        last: key(words.last()),
+        sum: Some(sum),
+    })
+}
+
+/// Sorts doubles, given as their bits.
+pub(super) fn sort_doubles(
+    mut words: Vec<u64>,
+    descending: bool,
+    summary: bool,
+    cancel: &Cancel,
+) -> Result<Output, TaskError> {
+    for block in words.chunks_mut(BLOCK) {
+        cancel.check()?;
+        block.iter_mut().for_each(|word| *word = order::double(*word, descending));
+    }
+    radix::sort(&mut words, |&key| key, &mut Vec::new(), cancel)?;
+    for block in words.chunks_mut(BLOCK) {
+        cancel.check()?;
+        block.iter_mut().for_each(|word| *word = order::undo_double(*word, descending));
+    }
+    if !summary {
+        return Ok(Output::Sorted(Keys::F64(Buffer::from_scalars(words))));
+    }
+    let key = |word: Option<&u64>| word.map(|&word| Key::F64(f64::from_bits(word)));
+    Ok(Output::Summary {
+        len: words.len() as u64,
+        first: key(words.first()),
+        last: key(words.last()),
+        sum: None,
+    })
+}

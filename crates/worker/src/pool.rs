@@ -1,0 +1,224 @@
+//! What waits and what runs: the queue, and the slots that take from it.
+//!
+//! A slot asks for the next [`Job`] and gets it as a [`Running`], which holds the unit of load: it moves into
+//! the thread with the kernel and ends when the kernel returns, whatever has become of the call that brought
+//! the task. How a slot is run is the [`executor`](crate::executor)'s affair. Locks are taken in the order
+//! session, pool; a slot holds neither while a kernel runs.
+
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    cancel::Cancel,
+    kernel::Kinds,
+    panics,
+    queue::{Capacity, Charge, FairQueue, SessionId, Ticket},
+    session::Session,
+};
+use sgdt_proto::{
+    name_server::Load,
+    task::{Assignment, Completed, ErrorCode, Refusal, Reply, TaskError},
+};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+use tokio::time::Instant;
+use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
+use tracing::warn;
+
+/// The queue and the slots that wait for it.
+pub(crate) struct Pool {
+    /// How many tasks, and bytes of input, may wait while every slot is busy.
+    limit: Capacity,
+    state: Mutex<State>,
+    /// Counts the kernels that run. Closed from the start, because it is only ever waited for at a drain.
+    running: TaskTracker,
+}
+
+struct State {
+    queue: FairQueue<Job>,
+    /// The slots that wait, the last to become idle at the end: it is the one whose caches are warm.
+    idle: Vec<(usize, Waker)>,
+    draining: bool,
+    closed: bool,
+}
+
+/// An attempt that was admitted.
+pub(crate) struct Job {
+    pub(crate) session: Arc<Session>,
+    pub(crate) ticket: Ticket,
+    pub(crate) assignment: Assignment,
+    pub(crate) cancel: Cancel,
+}
+
+/// A job that has a slot. Its time-out counts from here.
+pub(crate) struct Running {
+    job: Job,
+    permit: Permit,
+}
+
+/// The unit of load. Its end settles what the slot's time costs the session.
+struct Permit {
+    pool: Arc<Pool>,
+    charge: Charge,
+    started: Instant,
+    _running: TaskTrackerToken,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.pool.state().queue.finish(self.charge, self.started.elapsed());
+    }
+}
+
+impl Pool {
+    /// A pool in which `items` tasks may wait, and that no slot serves yet.
+    pub(crate) fn new(items: usize) -> Self {
+        let limit = Capacity { items, bytes: usize::MAX };
+        let running = TaskTracker::new();
+        running.close();
+        let state = State { queue: FairQueue::new(), idle: Vec::new(), draining: false, closed: false };
+        Self { limit, state: Mutex::new(state), running }
+    }
+
+    /// The same, in which inputs of at most so many bytes may wait.
+    pub(crate) fn with_bytes(mut self, bytes: usize) -> Self {
+        self.limit.bytes = bytes;
+        self
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it is held.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues jobs and wakes slots for them. Returns those that are refused, be it one of these or one that
+    /// had to make room, for the caller to answer.
+    #[must_use]
+    pub(crate) fn push(&self, jobs: Vec<Job>) -> Vec<(Job, Refusal)> {
+        let mut refused = Vec::new();
+        let mut state = self.state();
+        let State { queue, idle, draining, closed } = &mut *state;
+        if *draining || *closed {
+            drop(state);
+            return jobs.into_iter().map(|job| (job, Refusal::Draining)).collect();
+        }
+        // What an idle slot takes at once does not wait.
+        let items = self.limit.items.saturating_add(idle.len());
+        for job in jobs {
+            let bytes = if queue.len() < idle.len() { usize::MAX } else { self.limit.bytes };
+            let size = job.assignment.payload.size();
+            let shed = queue.push(job.session.id(), job.ticket, job, size, Capacity { items, bytes });
+            refused.extend(shed.into_iter().map(|job| (job, Refusal::Overloaded)));
+        }
+        let woken = idle.split_off(idle.len() - idle.len().min(queue.len()));
+        drop(state);
+        woken.into_iter().for_each(|(_, waker)| waker.wake());
+        refused
+    }
+
+    /// Takes those of a session's jobs out that have not started.
+    pub(crate) fn remove(&self, session: SessionId, tickets: &[Ticket]) -> Vec<Job> {
+        let mut state = self.state();
+        tickets.iter().filter_map(|&ticket| state.queue.remove(session, ticket)).collect()
+    }
+
+    /// Takes all of a session's jobs out that have not started.
+    pub(crate) fn remove_session(&self, session: SessionId) -> Vec<Job> {
+        self.state().queue.remove_session(session)
+    }
+
+    /// From now on refuses every job, and returns those that have not started, for the caller to refuse.
+    #[must_use]
+    pub(crate) fn drain(&self) -> Vec<Job> {
+        let mut state = self.state();
+        state.draining = true;
+        state.queue.drain()
+    }
+
+    /// Ends the slots as they become idle.
+    pub(crate) fn close(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        let woken = std::mem::take(&mut state.idle);
+        drop(state);
+        woken.into_iter().for_each(|(_, waker)| waker.wake());
+    }
+
+    /// The load at this moment.
+    pub(crate) fn load(&self) -> Load {
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let state = self.state();
+        Load {
+            running: count(self.running.len()),
+            queued: count(state.queue.len()),
+            draining: state.draining,
+        }
+    }
+
+    /// Waits until no kernel runs.
+    pub(crate) async fn idle(&self) {
+        self.running.wait().await;
+    }
+
+    /// The next job for this slot, or `None` once the pool is closed.
+    pub(crate) fn poll_next(self: &Arc<Self>, slot: usize, cx: &mut Context<'_>) -> Poll<Option<Running>> {
+        let mut state = self.state();
+        // A thread may come back from its wait without having been woken, and is still in the list then.
+        state.idle.retain(|(idle, _)| *idle != slot);
+        if state.closed {
+            return Poll::Ready(None);
+        }
+        let Some((mut job, charge)) = state.queue.pop() else {
+            // Under the lock that a push takes, so none comes between this look and this wait.
+            state.idle.push((slot, cx.waker().clone()));
+            return Poll::Pending;
+        };
+        // Counted before the lock is let go, so that a task is at every moment either queued or running.
+        let running = self.running.token();
+        drop(state);
+        let timeout = job.assignment.timeout_ms.map(Duration::from_millis);
+        job.cancel = job.cancel.started(timeout);
+        let permit = Permit { pool: self.clone(), charge, started: Instant::now(), _running: running };
+        Poll::Ready(Some(Running { job, permit }))
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pool({:?})", self.load())
+    }
+}
+
+impl Running {
+    /// What is to be computed.
+    pub(crate) fn assignment(&self) -> &Assignment {
+        &self.job.assignment
+    }
+
+    /// Whether anybody still wants it.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.job.cancel.check().is_ok()
+    }
+
+    /// Runs the kernel on this thread and hands its result to the session.
+    pub(crate) fn run(self, kinds: &Kinds) {
+        let Self { job: Job { session, ticket, assignment, cancel }, permit } = self;
+        let Assignment { key, kind, payload, .. } = assignment;
+        let result = panics::caught(|| {
+            // Told to stop since it left the queue: then not even its input is worth reading.
+            cancel.check()?;
+            kinds.run(&kind, payload, &cancel)
+        });
+        let result = result.unwrap_or_else(|text| {
+            warn!(job = %key.job, task = %key.task, attempt = %key.attempt, %kind, "{}", text.escape_debug());
+            Err(TaskError::new(ErrorCode::Panicked, text))
+        });
+        let run_us = u64::try_from(permit.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        session.settle(key, ticket, Reply::Done(Completed { run_us, result }));
+        drop(permit);
+    }
+}

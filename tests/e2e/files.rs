@@ -1,0 +1,129 @@
+//! Files in and out: `.npy` arrays, texts, and numbers of a million digits, against other ways to the same
+//! answers.
+
+use harness::{
+    cluster::Cluster,
+    job::Job,
+    npy,
+    reference::{Matrix, close, is_factorial, word},
+};
+use serde_json::json;
+use std::{fs, process::Command};
+
+fn encode(matrix: &Matrix) -> Vec<u8> {
+    npy::encode("<f8", &[matrix.rows, matrix.columns], matrix.elements.iter().map(|x| x.to_le_bytes()))
+}
+
+fn assert_is_product(bytes: &[u8], expected: &Matrix) {
+    let (descr, shape, elements) = npy::decode::<8>(bytes);
+    assert_eq!((descr.as_str(), shape), ("<f8", vec![expected.rows, expected.columns]));
+    let agree =
+        elements.iter().zip(&expected.elements).all(|(left, right)| close(f64::from_le_bytes(*left), *right));
+    assert!(agree && elements.len() == expected.elements.len());
+}
+
+#[test]
+fn a_product_of_npy_files_is_the_product() {
+    let cluster = Cluster::start(1);
+    let (a, b) = (Matrix::random(513, 257, 1), Matrix::random(257, 389, 2));
+    cluster.file("a.npy", encode(&a));
+    cluster.file("b.npy", encode(&b));
+    let expected = a.times(&b);
+
+    cluster.client(&["matmul", "a.npy", "b.npy", "-o", "c.npy"]).expect(0);
+    assert_is_product(&fs::read(cluster.path("c.npy")).unwrap(), &expected);
+
+    // The same as a task, with paths that are relative to the task file, wherever the client runs.
+    fs::create_dir(cluster.path("deep")).unwrap();
+    let (a, b) = (json!({"npy": "../a.npy"}), json!({"npy": "../b.npy"}));
+    let task = json!({"id": "m", "task": "matmul", "a": a, "b": b, "output": "d.npy"});
+    cluster.file("deep/tasks.jsonl", task.to_string());
+    let result = cluster.client(&["run", "deep/tasks.jsonl"]).expect(0).results().get("m").clone();
+    assert_eq!(result.output["shape"], json!([513, 389]));
+    assert_is_product(&fs::read(cluster.path("deep/d.npy")).unwrap(), &expected);
+}
+
+#[test]
+fn an_npy_file_is_sorted_either_way() {
+    let cluster = Cluster::start(1);
+    let mut values: Vec<i64> = (0..300_000).map(|i| word(5, i) as i64).collect();
+    cluster.file("in.npy", npy::encode("<i8", &[values.len()], values.iter().map(|x| x.to_le_bytes())));
+    values.sort();
+    for (flag, reverse) in [(None, false), (Some("--desc"), true)] {
+        let args: Vec<&str> = ["sort", "in.npy", "-o", "out.npy"].into_iter().chain(flag).collect();
+        cluster.client(&args).expect(0);
+        let (descr, shape, sorted) = npy::decode::<8>(&fs::read(cluster.path("out.npy")).unwrap());
+        assert_eq!((descr.as_str(), shape), ("<i8", vec![values.len()]));
+        let mut sorted: Vec<i64> = sorted.into_iter().map(i64::from_le_bytes).collect();
+        if reverse {
+            sorted.reverse();
+        }
+        assert!(sorted == values);
+    }
+}
+
+#[test]
+fn doubles_are_sorted_in_the_total_order_with_nan_last() {
+    let cluster = Cluster::start(1);
+    let values = [f64::NAN, 1.5, f64::INFINITY, -0.0, 0.0, f64::NEG_INFINITY, -f64::NAN, 5e-324, -1.5];
+    cluster.file("in.npy", npy::encode("<f8", &[values.len()], values.iter().map(|x| x.to_le_bytes())));
+    cluster.client(&["sort", "in.npy", "-o", "out.npy"]).expect(0);
+    let (_, _, sorted) = npy::decode::<8>(&fs::read(cluster.path("out.npy")).unwrap());
+    let sorted: Vec<f64> = sorted.into_iter().map(f64::from_le_bytes).collect();
+    let numbers = [f64::NEG_INFINITY, -1.5, -0.0, 0.0, 5e-324, 1.5, f64::INFINITY];
+    assert_eq!(sorted[..7].iter().map(|x| x.to_bits()).collect::<Vec<_>>(), numbers.map(f64::to_bits));
+    assert!(sorted[7..].iter().all(|x| x.is_nan()));
+}
+
+#[test]
+fn a_text_is_sorted_as_the_system_sorts_it() {
+    let cluster = Cluster::start(1);
+    let line = |i| {
+        let word = word(9, i);
+        String::from_utf8_lossy(&word.to_le_bytes()[..(word % 9) as usize]).replace(['\n', '\0'], " ")
+    };
+    for end in ["\n", ""] {
+        let text = (0..20_000).map(line).collect::<Vec<_>>().join("\n") + "\nlast" + end;
+        cluster.file("in.txt", &text);
+        cluster.client(&["sort", "in.txt", "-o", "out.txt"]).expect(0);
+        let mut system = Command::new("sort");
+        let expected = system.env("LC_ALL", "C").arg(cluster.path("in.txt")).output().unwrap().stdout;
+        assert!(fs::read(cluster.path("out.txt")).unwrap() == expected, "the text ended in {end:?}");
+    }
+}
+
+#[test]
+fn a_factorial_of_a_million_digits_is_exact() {
+    let cluster = Cluster::start(1);
+    cluster.client(&["factorial", "200000", "-o", "f.txt"]).expect(0);
+    let text = fs::read_to_string(cluster.path("f.txt")).unwrap();
+    let digits = text.trim_end();
+    assert_eq!(digits.len(), 973_351);
+    assert!(is_factorial(digits, 200_000));
+
+    let run = cluster.client(&["factorial", "5", "20"]).expect(0);
+    assert!(run.stdout.contains("120") && run.stdout.contains("2432902008176640000"), "{}", run.stdout);
+}
+
+#[test]
+fn an_array_of_the_wrong_type_or_shape_is_an_error_that_names_both() {
+    let cluster = Cluster::start(1);
+    cluster.file("small.npy", npy::encode("<f4", &[2, 2], [[0; 4]; 4]));
+    cluster.file("flat.npy", npy::encode("<f8", &[4], [[0; 8]; 4]));
+    cluster.file("torn.npy", &npy::encode("<f8", &[2, 2], [[0; 8]; 4])[..100]);
+    cluster.file("text.npy", "not an array");
+    let inputs =
+        [("small.npy", "f4"), ("flat.npy", "(4"), ("torn.npy", "torn.npy"), ("text.npy", "text.npy")];
+    let job = Job::of(
+        inputs.len(),
+        |i| json!({"task": "matmul", "a": {"npy": inputs[i].0}, "b": [[1, 2], [3, 4]]}),
+    );
+    cluster.file("tasks.jsonl", job.lines());
+    let results = cluster.client(&["run", "tasks.jsonl"]).expect(1).results();
+    results.assert_exactly_once(job.ids());
+    for (id, (_, named)) in job.ids().into_iter().zip(inputs) {
+        let error = results.get(id).error.clone().unwrap();
+        assert_eq!(error.code, "invalid-input");
+        assert!(error.message.contains(named), "{named} is not in: {}", error.message);
+    }
+}

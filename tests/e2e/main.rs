@@ -1,0 +1,33 @@
+//! The three programs as people run them: processes, sockets, files.
+//!
+//! The scenarios of the mission ([`scenario_one`], [`scenario_two`], [`scenario_three`], and all of them encrypted in
+//! [`scenario_four`]), what a hang costs ([`hang`]), what a terminal sees ([`cli`], [`bench`]), files in and out
+//! ([`files`]), large tasks in pieces ([`giant`]), sizes ([`limits`]), a user's own worker ([`user_kind`]), workers that
+//! come ([`joining`]), peers that send whatever they like ([`hostile`]), and the README's commands ([`readme`]). "In the
+//! middle of a run" is always an event: so many result lines have come.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test reports by failing")]
+
+mod bench;
+mod cli;
+mod files;
+mod giant;
+mod hang;
+mod hostile;
+mod joining;
+mod limits;
+mod malformed;
+mod readme;
+mod scenario_four;
+mod scenario_one;
+mod scenario_three;
+mod scenario_two;
+mod user_kind;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// For tests that measure time or memory, or that keep every core busy: one at a time.
+fn machine_alone() -> MutexGuard<'static, ()> {
+    static MACHINE: Mutex<()> = Mutex::new(());
+    MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
+}
