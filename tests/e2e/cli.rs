@@ -146,7 +146,8 @@ fn an_interrupted_run_writes_what_is_done_and_exits_with_130() {
 fn interrupted_factorials_that_are_done_are_written() {
     let cluster = Cluster::builder().workers(1).slots(1).start();
     for output in [&["--output", "digits"][..], &[]] {
-        let client = cluster.client_spawn(&[&["factorial", "5", "40000000"], output].concat());
+        let client =
+            cluster.client_spawn(&[&["factorial", "5", "40000000", "--plan", "one"], output].concat());
         // One slot: the second one runs when the first one is done.
         cluster.wait_workers("both to have been sent", |rows| rows[0].running == 1 && rows[0].queued == 0);
         client.signal(Signal::INT);
