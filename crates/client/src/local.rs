@@ -18,7 +18,7 @@ use sgdt_proto::{
 use sgdt_worker::{Stop, Worker, kernel::Kinds};
 use std::{io, net::SocketAddr, num::NonZeroU16, sync::Arc, thread, time::Duration};
 use tokio::{
-    runtime,
+    runtime::{self, Runtime},
     sync::{
         mpsc::{UnboundedSender, unbounded_channel},
         oneshot,
@@ -72,14 +72,16 @@ impl LocalCluster {
         let host = Host { stop, failed };
 
         let (tell, told) = oneshot::channel();
-        host.start("sgdt-nameserver", async move || {
+        host.start("sgdt-nameserver", move |runtime, stop| {
             let config =
                 sgdt_nameserver::config::Config { listen: "127.0.0.1:0".into(), ..Default::default() };
-            let nameserver = Nameserver::bind(&config, &Tcp, &mut SmallRng::from_os_rng()).await?;
-            // If nobody waits for it any more, it is about to be stopped.
-            let _ = tell.send(nameserver.local_addr());
-            nameserver.run(CancellationToken::new()).await;
-            Ok(())
+            runtime.block_on(async {
+                let nameserver = Nameserver::bind(&config, &Tcp, &mut SmallRng::from_os_rng()).await?;
+                // If nobody waits for it any more, it is about to be stopped.
+                let _ = tell.send(nameserver.local_addr());
+                stop.run_until_cancelled(nameserver.run(CancellationToken::new())).await;
+                Ok(())
+            })
         })?;
         let Ok(name_server) = told.await else {
             return Err(failures.recv().await.unwrap_or(LocalError::Late));
@@ -88,9 +90,11 @@ impl LocalCluster {
         let kinds = Kinds::builtin().with_diagnostics();
         for number in 1..=workers.get() {
             let (config, kinds) = (config(number, workers, name_server)?, kinds.clone());
-            host.start("sgdt-worker", async move || {
-                let worker = Worker::bind(config, kinds, Arc::new(Tcp)).await?;
-                Ok(worker.run(Stop::new()).await?)
+            host.start("sgdt-worker", move |runtime, stop| {
+                let worker = runtime.block_on(Worker::bind(config, kinds, Arc::new(Tcp)))?;
+                let leader = worker.leader();
+                let running = async move { stop.run_until_cancelled(worker.run(Stop::new())).await };
+                Ok(leader.block_on(runtime, running)?.unwrap_or(Ok(()))?)
             })?;
         }
         let discovery = Discovery::start(&[name_server.to_string()], &(Arc::new(Tcp) as _), 0);
@@ -132,18 +136,16 @@ struct Host {
 }
 
 impl Host {
-    /// Runs something on a thread and a runtime of its own until the cluster ends.
-    fn start<F: Future<Output = Result<(), LocalError>>>(
+    /// Runs something on a thread and a runtime of its own. It is to end when the cluster does.
+    fn start(
         &self,
         name: &str,
-        work: impl FnOnce() -> F + Send + 'static,
+        work: impl FnOnce(Runtime, CancellationToken) -> Result<(), LocalError> + Send + 'static,
     ) -> Result<(), LocalError> {
         let (stop, failed) = (self.stop.clone(), self.failed.clone());
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let body = move || {
-            let ended = runtime.block_on(stop.run_until_cancelled(work()));
-            runtime.shutdown_background();
-            if let Some(Err(failure)) = ended
+            if let Err(failure) = work(runtime, stop)
                 && let Err(unheard) = failed.send(failure)
             {
                 error!("{}", unheard.0);

@@ -58,9 +58,10 @@ fn start(mut args: Args, kinds: Kinds) -> Result<(), Error> {
     // One thread for all calls: they only hand things on, and handing them to another thread costs more.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|source| Error::System { what: "start the runtime", source })?;
-    let result = runtime.block_on(run(config, kinds, network));
-    runtime.shutdown_background();
-    result
+    let worker = runtime.block_on(Worker::bind(config, kinds, network))?;
+    let leader = worker.leader();
+    let started = leader.block_on(runtime, run(worker));
+    started.map_err(|source| Error::System { what: "start the threads that serve calls", source })?
 }
 
 /// The network that is meant, on which a worker is called what its certificate says.
@@ -75,11 +76,10 @@ fn network(args: &mut Args) -> Result<Arc<dyn Network>, Error> {
     Ok(Arc::new(tls))
 }
 
-async fn run(config: Config, kinds: Kinds, network: Arc<dyn Network>) -> Result<(), Error> {
+async fn run(worker: Worker) -> Result<(), Error> {
     let stop = Stop::new();
     let mut signals =
         Signals::new().map_err(|source| Error::System { what: "listen for signals", source })?;
-    let worker = Worker::bind(config, kinds, network).await?;
     announce(&worker).map_err(|source| Error::System { what: "write to standard output", source })?;
     let told = async {
         signals.next().await;

@@ -8,6 +8,7 @@
 //! - `sessions`, `session`: which attempts a client has here, and how it gets their results;
 //! - `pool`, `queue`: admission, and whose turn it is;
 //! - [`executor`]: the threads that kernels run on, or what stands for them in a simulation;
+//! - `leader`: the thread that reads calls and runs quick tasks itself;
 //! - [`machine`]: what there is to run on;
 //! - [`kernel`], [`cancel`]: the one door by which kinds enter, and what a kernel learns of its task's fate.
 //!
@@ -22,6 +23,7 @@ mod error;
 pub mod executor;
 mod heartbeat;
 pub mod kernel;
+mod leader;
 pub mod machine;
 mod panics;
 mod pool;
@@ -37,5 +39,6 @@ mod testing;
 
 pub use cli::main;
 pub use error::Error;
+pub use leader::Leader;
 pub use stop::Stop;
 pub use worker::Worker;

@@ -16,6 +16,7 @@ use crate::{
     session::Session,
 };
 use sgdt_proto::{
+    id::AttemptKey,
     name_server::Load,
     task::{Assignment, Completed, ErrorCode, Refusal, Reply, TaskError},
 };
@@ -29,6 +30,10 @@ use tokio::time::Instant;
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 use tracing::warn;
 
+/// How long all that waits may take for the [`leader`](crate::leader) to be called for it, and not the slots. About ten
+/// times what it takes to wake a thread.
+const AT_ONCE: Duration = Duration::from_micros(200);
+
 /// The queue and the slots that wait for it.
 pub(crate) struct Pool {
     /// How many tasks, and bytes of input, may wait while every slot is busy.
@@ -41,9 +46,33 @@ pub(crate) struct Pool {
 struct State {
     queue: FairQueue<Job>,
     /// The slots that wait, the last to become idle at the end: it is the one whose caches are warm.
-    idle: Vec<(usize, Waker)>,
+    idle: Vec<Idle>,
+    leader: LeaderState,
+    /// What a task takes that is as slow as any has been lately. Nothing is known before the first has ended.
+    pace: Option<Duration>,
     draining: bool,
     closed: bool,
+}
+
+/// A slot that waits, and what wakes it.
+pub(crate) type Idle = (usize, Waker);
+
+/// Where the thread is that runs quick tasks.
+enum LeaderState {
+    /// Running some, or nowhere.
+    Away,
+    /// Waiting for some.
+    Waiting(Waker),
+    /// On its way to those that wait.
+    Called,
+}
+
+impl State {
+    /// Whether all that waits is done in no time.
+    fn is_quick(&self) -> bool {
+        let waiting = u32::try_from(self.queue.len()).unwrap_or(u32::MAX);
+        self.pace.is_some_and(|pace| pace.saturating_mul(waiting) <= AT_ONCE)
+    }
 }
 
 /// An attempt that was admitted.
@@ -60,6 +89,15 @@ pub(crate) struct Running {
     permit: Permit,
 }
 
+/// A job whose kernel has returned.
+pub(crate) struct Finished {
+    session: Arc<Session>,
+    ticket: Ticket,
+    key: AttemptKey,
+    done: Completed,
+    permit: Permit,
+}
+
 /// The unit of load. Its end settles what the slot's time costs the session.
 struct Permit {
     pool: Arc<Pool>,
@@ -70,7 +108,12 @@ struct Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.pool.state().queue.finish(self.charge, self.started.elapsed());
+        let run = self.started.elapsed();
+        let mut state = self.pool.state();
+        state.queue.finish(self.charge, run);
+        // One slow task tells more than many quick ones.
+        state.pace =
+            state.pace.filter(|&pace| pace > run).map(|pace| pace - pace / 8 + run / 8).or(Some(run));
     }
 }
 
@@ -80,7 +123,14 @@ impl Pool {
         let limit = Capacity { items, bytes: usize::MAX };
         let running = TaskTracker::new();
         running.close();
-        let state = State { queue: FairQueue::new(), idle: Vec::new(), draining: false, closed: false };
+        let state = State {
+            queue: FairQueue::new(),
+            idle: Vec::new(),
+            leader: LeaderState::Away,
+            pace: None,
+            draining: false,
+            closed: false,
+        };
         Self { limit, state: Mutex::new(state), running }
     }
 
@@ -95,13 +145,13 @@ impl Pool {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues jobs and wakes slots for them. Returns those that are refused, be it one of these or one that
+    /// Queues jobs and wakes slots, or the leader, for them. Returns those that are refused, be it one of these or one that
     /// had to make room, for the caller to answer.
     #[must_use]
     pub(crate) fn push(&self, jobs: Vec<Job>) -> Vec<(Job, Refusal)> {
         let mut refused = Vec::new();
         let mut state = self.state();
-        let State { queue, idle, draining, closed } = &mut *state;
+        let State { queue, idle, draining, closed, .. } = &mut *state;
         if *draining || *closed {
             drop(state);
             return jobs.into_iter().map(|job| (job, Refusal::Draining)).collect();
@@ -114,9 +164,19 @@ impl Pool {
             let shed = queue.push(job.session.id(), job.ticket, job, size, Capacity { items, bytes });
             refused.extend(shed.into_iter().map(|job| (job, Refusal::Overloaded)));
         }
-        let woken = idle.split_off(idle.len() - idle.len().min(queue.len()));
-        drop(state);
-        woken.into_iter().for_each(|(_, waker)| waker.wake());
+        let leads = !matches!(state.leader, LeaderState::Away) && !state.idle.is_empty() && state.is_quick();
+        if leads {
+            let leader = std::mem::replace(&mut state.leader, LeaderState::Called);
+            drop(state);
+            if let LeaderState::Waiting(waker) = leader {
+                waker.wake();
+            }
+        } else {
+            let State { queue, idle, .. } = &mut *state;
+            let woken = idle.split_off(idle.len() - idle.len().min(queue.len()));
+            drop(state);
+            woken.into_iter().for_each(|(_, waker)| waker.wake());
+        }
         refused
     }
 
@@ -172,18 +232,55 @@ impl Pool {
         if state.closed {
             return Poll::Ready(None);
         }
-        let Some((mut job, charge)) = state.queue.pop() else {
+        if state.queue.len() == 0 {
             // Under the lock that a push takes, so none comes between this look and this wait.
             state.idle.push((slot, cx.waker().clone()));
             return Poll::Pending;
-        };
+        }
+        Poll::Ready(self.take(state))
+    }
+
+    /// The first job of a turn of the leader's, when there is quick work and an idle slot, in whose place it is run.
+    pub(crate) fn poll_turn(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<(Idle, Option<Running>)> {
+        let mut state = self.state();
+        if state.queue.len() > 0
+            && state.is_quick()
+            && let Some(slot) = state.idle.pop()
+        {
+            state.leader = LeaderState::Away;
+            return Poll::Ready((slot, self.take(state)));
+        }
+        state.leader = LeaderState::Waiting(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// The next job of the leader's turn, which ends when there is none, or nothing quick, or at `end`. The slot goes
+    /// back then.
+    pub(crate) fn next_of_turn(self: &Arc<Self>, slot: &mut Option<Idle>, end: Instant) -> Option<Running> {
+        let mut state = self.state();
+        if state.closed || state.queue.len() == 0 {
+            state.idle.extend(slot.take());
+            return None;
+        }
+        if !state.is_quick() || Instant::now() >= end {
+            drop(state);
+            // It looks for itself.
+            slot.take().into_iter().for_each(|(_, waker)| waker.wake());
+            return None;
+        }
+        self.take(state)
+    }
+
+    /// Takes the next job out of the queue.
+    fn take(self: &Arc<Self>, mut state: MutexGuard<'_, State>) -> Option<Running> {
+        let (mut job, charge) = state.queue.pop()?;
         // Counted before the lock is let go, so that a task is at every moment either queued or running.
         let running = self.running.token();
         drop(state);
         let timeout = job.assignment.timeout_ms.map(Duration::from_millis);
         job.cancel = job.cancel.started(timeout);
         let permit = Permit { pool: self.clone(), charge, started: Instant::now(), _running: running };
-        Poll::Ready(Some(Running { job, permit }))
+        Some(Running { job, permit })
     }
 }
 
@@ -206,6 +303,11 @@ impl Running {
 
     /// Runs the kernel on this thread and hands its result to the session.
     pub(crate) fn run(self, kinds: &Kinds) {
+        self.compute(kinds).settle();
+    }
+
+    /// Runs the kernel on this thread.
+    pub(crate) fn compute(self, kinds: &Kinds) -> Finished {
         let Self { job: Job { session, ticket, assignment, cancel }, permit } = self;
         let Assignment { key, kind, payload, .. } = assignment;
         let result = panics::caught(|| {
@@ -218,7 +320,15 @@ impl Running {
             Err(TaskError::new(ErrorCode::Panicked, text))
         });
         let run_us = u64::try_from(permit.started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        session.settle(key, ticket, Reply::Done(Completed { run_us, result }));
+        Finished { session, ticket, key, done: Completed { run_us, result }, permit }
+    }
+}
+
+impl Finished {
+    /// Hands the result to the session.
+    pub(crate) fn settle(self) {
+        let Self { session, ticket, key, done, permit } = self;
+        session.settle(key, ticket, Reply::Done(done));
         drop(permit);
     }
 }

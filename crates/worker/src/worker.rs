@@ -10,6 +10,7 @@ use crate::{
     executor::Executor,
     heartbeat::{Fate, Heartbeat, Heartbeats},
     kernel::Kinds,
+    leader::Leader,
     machine,
     pool::Pool,
     session::{Limits, refuse},
@@ -47,6 +48,7 @@ pub struct Worker {
     kinds: Arc<Kinds>,
     network: Arc<dyn Network>,
     executor: Executor,
+    pool: Arc<Pool>,
     listener: Box<dyn Listener>,
     local: SocketAddr,
 }
@@ -70,7 +72,8 @@ impl Worker {
             return Err(Error::Insecure { address: local });
         }
         let kinds = Arc::new(kinds.memory_limit(config.task_memory));
-        let worker = Self { config, kinds, network, executor: Executor::Threads, listener, local };
+        let pool = Arc::new(Pool::new(config.queue).with_bytes(waiting_bytes()));
+        let worker = Self { config, kinds, network, executor: Executor::Threads, pool, listener, local };
         worker.info().validate().map_err(Error::Invalid)?;
         Ok(worker)
     }
@@ -80,6 +83,11 @@ impl Worker {
     pub fn on(mut self, executor: Executor) -> Self {
         self.executor = executor;
         self
+    }
+
+    /// What runs its quick tasks, if [`run`](Self::run) is driven by that. Otherwise slots run all of them.
+    pub fn leader(&self) -> Leader {
+        Leader::new(self.pool.clone(), self.kinds.clone())
     }
 
     /// Where it listens, with the real port.
@@ -115,7 +123,7 @@ impl Worker {
     /// The system gives no threads, or a name server does not let the worker in. What it had it has finished.
     pub async fn run(self, stop: Stop) -> Result<(), Error> {
         let info = self.info();
-        let pool = Arc::new(Pool::new(self.config.queue).with_bytes(waiting_bytes()));
+        let pool = self.pool;
         let host = Host {
             id: info.id,
             pool: pool.clone(),

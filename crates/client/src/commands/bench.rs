@@ -54,11 +54,15 @@ pub(super) async fn run(setup: &Setup, args: Bench) -> Result<(), CommandError> 
     let client = cluster.connect().await?;
     let kind = parse(KIND)?;
     check_served(&client, &kind).await?;
-    let report = match measure {
-        Measure::Throughput => throughput::measure(&client, &kind, tasks.unwrap_or(1_000_000)).await?,
-        Measure::Latency => latency::measure(&client, &kind, tasks.unwrap_or(10_000)).await?,
-        Measure::Payload => payload::measure(&client, &kind, tasks.unwrap_or(32), size).await?,
-    };
+    // In a task, as in most programs: the runtime looks after sockets once more before it goes on with `main`.
+    let measured = tokio::spawn(async move {
+        match measure {
+            Measure::Throughput => throughput::measure(&client, &kind, tasks.unwrap_or(1_000_000)).await,
+            Measure::Latency => latency::measure(&client, &kind, tasks.unwrap_or(10_000)).await,
+            Measure::Payload => payload::measure(&client, &kind, tasks.unwrap_or(32), size).await,
+        }
+    });
+    let report = measured.await.map_err(|error| CommandError::System(error.into()))??;
     print(if json { report.json() } else { report.text() })
 }
 

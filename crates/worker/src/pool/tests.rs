@@ -1,6 +1,6 @@
 //! Slots and what they take.
 
-use super::{Job, Pool};
+use super::{AT_ONCE, Job, Pool};
 use crate::{
     cancel::Cancel,
     executor::Executor,
@@ -17,6 +17,7 @@ use std::{
     },
     task::{Context, Poll, Wake, Waker},
 };
+use tokio::time::Instant;
 
 #[derive(Default)]
 struct Count(AtomicUsize);
@@ -134,4 +135,61 @@ fn closing_a_pool_ends_its_threads() {
     pool.close();
     // The last of them lets go of the kernels.
     assert_eq!(tells.blocking_recv(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_leader_is_called_for_what_is_quick_and_slots_for_the_rest() {
+    let pool = Arc::new(Pool::new(10));
+    let counts: [Arc<Count>; 3] = Default::default();
+    let [first, second, leader] = counts.each_ref().map(|count| Waker::from(count.clone()));
+    let woken = || counts.each_ref().map(|count| count.woken());
+    let wait = |slot, waker| assert!(pool.poll_next(slot, &mut Context::from_waker(waker)).is_pending());
+    let lead = || pool.poll_turn(&mut Context::from_waker(&leader));
+    wait(0, &first);
+    wait(1, &second);
+    assert!(lead().is_pending());
+
+    // Nobody knows yet how long tasks take.
+    assert!(pool.push(jobs(&pool, 0..1)).is_empty());
+    assert_eq!(woken(), [0, 1, 0]);
+    let Poll::Ready(Some(running)) = pool.poll_next(1, &mut Context::from_waker(&second)) else { panic!() };
+    tokio::time::advance(AT_ONCE / 3).await;
+    drop(running);
+    wait(1, &second);
+
+    // Three of those are done at once; more come while it is on its way; five are too many.
+    assert!(pool.push(jobs(&pool, 1..3)).is_empty());
+    assert!(pool.push(jobs(&pool, 3..4)).is_empty());
+    assert_eq!(woken(), [0, 1, 1]);
+    let Poll::Ready((slot, mut next)) = lead() else { panic!() };
+    let (mut slot, end) = (Some(slot), Instant::now() + AT_ONCE);
+    for number in 1..4 {
+        let running = next.unwrap();
+        assert_eq!((running.assignment().key, pool.load().running), (key(number), 1));
+        drop(running);
+        next = pool.next_of_turn(&mut slot, end);
+    }
+    assert!(next.is_none() && slot.is_none());
+    assert!(lead().is_pending());
+    assert!(pool.push(jobs(&pool, 4..9)).is_empty());
+    assert_eq!(woken(), [1, 2, 1]);
+
+    // The slots are quicker than the leader, and it takes nothing while none is idle.
+    let next = |slot| pool.poll_next(slot, &mut Context::from_waker(&first));
+    let (Poll::Ready(Some(slow)), Poll::Ready(Some(_))) = (next(0), next(1)) else { panic!() };
+    assert!(lead().is_pending());
+
+    // One slow task, and the rest of the turn goes to a slot.
+    while let Poll::Ready(Some(running)) = next(1) {
+        drop(running);
+    }
+    assert!(pool.push(jobs(&pool, 9..11)).is_empty());
+    let Poll::Ready((slot, Some(quick))) = lead() else { panic!() };
+    let mut slot = Some(slot);
+    drop(quick);
+    tokio::time::advance(AT_ONCE).await;
+    drop(slow);
+    let before = woken();
+    assert!(pool.next_of_turn(&mut slot, Instant::now() + AT_ONCE).is_none() && slot.is_none());
+    assert_eq!(woken().iter().sum::<usize>(), before.iter().sum::<usize>() + 1);
 }
