@@ -187,7 +187,7 @@ async fn the_leader_is_called_for_what_is_quick_and_slots_for_the_rest() {
     let Poll::Ready((slot, Some(quick))) = lead() else { panic!() };
     let mut slot = Some(slot);
     drop(quick);
-    tokio::time::advance(AT_ONCE).await;
+    tokio::time::advance(2 * AT_ONCE).await;
     drop(slow);
     let before = woken();
     assert!(pool.next_of_turn(&mut slot, Instant::now() + AT_ONCE).is_none() && slot.is_none());
