@@ -30,7 +30,7 @@ use crate::{
 use bench::BenchError;
 use name_servers::UnknownWorker;
 use setup::Setup;
-use sgdt_proto::{logging, task::TaskError, tls::credentials::CredentialsError};
+use sgdt_proto::{descriptors, logging, task::TaskError, tls::credentials::CredentialsError};
 use std::{
     env,
     fmt::Display,
@@ -54,6 +54,7 @@ pub fn main(kinds: ClientKinds) -> ExitCode {
         }
     };
     logging::init(cli.global.log_format, "warn");
+    descriptors::ask_for_more();
     // One thread for all calls: they only hand things on, and handing them to another thread costs more.
     let status = match runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => {

@@ -10,7 +10,7 @@ use sgdt_proto::{
     dial::{DialError, context, dial},
     handshake::Service,
     id::WorkerId,
-    name_server::{Member, NameServerClient, Snapshot, WATCH_HOLD_MS, limits},
+    name_server::{InvalidSnapshot, Member, NameServerClient, Snapshot, WATCH_HOLD_MS, limits},
     net::Network,
     transport::codec::MAX_DEADLINE,
 };
@@ -150,6 +150,8 @@ enum WatchError {
     Dial(#[from] DialError),
     #[error("{0}")]
     Rpc(#[from] RpcError),
+    #[error(transparent)]
+    Invalid(#[from] InvalidSnapshot),
     #[error("{address}: {why}")]
     Denied { address: String, why: String },
     #[error("no answer within {WATCH:?}")]
@@ -161,7 +163,7 @@ impl WatchError {
         match self {
             Self::Dial(error) => error.is_final(),
             Self::Denied { .. } => true,
-            Self::Rpc(_) | Self::Silent => false,
+            Self::Rpc(_) | Self::Invalid(_) | Self::Silent => false,
         }
     }
 }
@@ -206,11 +208,12 @@ impl Watch {
         loop {
             // tarpc's own deadlines look at the wall clock, which simulated time leaves behind.
             let answer = timeout(WATCH, client.watch(context(MAX_DEADLINE), since));
-            let snapshot =
+            let written =
                 answer.await.map_err(|_| WatchError::Silent)?.map_err(|error| match denial(&error) {
                     Some(why) => WatchError::Denied { address: self.address.clone(), why },
                     None => error.into(),
                 })?;
+            let snapshot = written.read()?;
             if since.is_none_or(|(epoch, _)| epoch != snapshot.epoch) {
                 info!(name_server = self.address, epoch = %snapshot.epoch, workers = snapshot.members.len(), "watching");
             }

@@ -9,6 +9,7 @@ use sgdt_nameserver::{
     config::Config,
 };
 use sgdt_proto::{
+    descriptors,
     identity::Role,
     logging,
     net::{Network, Tcp},
@@ -54,6 +55,7 @@ enum Command {
 async fn main() -> ExitCode {
     let args = Args::parse();
     logging::init(args.log_format, "info");
+    descriptors::ask_for_more();
     let done = match args.command {
         Some(Command::Ca { command }) => run(command),
         None => serve(&args.config, args.tls.as_deref()).await,

@@ -21,7 +21,8 @@ use crate::{
 use sgdt_proto::{
     id::{Epoch, Revision, WorkerId, WorkerName},
     name_server::{
-        Lease, Load, NameServer, RegisterError, RenewError, Snapshot, WATCH_HOLD_MS, WorkerInfo, WorkerStatus,
+        Lease, Load, NameServer, RegisterError, RenewError, Snapshot, WATCH_HOLD_MS, WorkerInfo,
+        WorkerStatus, WrittenSnapshot,
     },
 };
 use std::{
@@ -38,8 +39,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-/// How long further changes are gathered after one has been told.
-const GATHER: Duration = Duration::from_millis(20);
+/// How long further changes are gathered after one has been told: so long, longer for each worker of whom there is
+/// to tell, and never longer than that.
+const GATHER: (Duration, Duration, Duration) =
+    (Duration::from_millis(20), Duration::from_micros(100), Duration::from_millis(250));
 
 /// Answers for a registry. Clones share it.
 #[derive(Clone)]
@@ -52,17 +55,36 @@ struct Shared {
     /// When the registry's time began.
     started: Instant,
     /// What watchers have been told last. The registry may be ahead of it by what [`GATHER`] holds back.
-    told: watch::Sender<Arc<Snapshot>>,
+    told: watch::Sender<News>,
     /// The registry has changed: there is something to tell, and maybe an earlier lease to end.
     changed: Notify,
     /// Releases those who wait.
     stop: CancellationToken,
 }
 
+/// What watchers are told.
+struct News {
+    snapshot: Arc<Snapshot>,
+    written: WrittenSnapshot,
+}
+
+impl From<Arc<Snapshot>> for News {
+    fn from(snapshot: Arc<Snapshot>) -> Self {
+        Self { written: WrittenSnapshot::new(&snapshot), snapshot }
+    }
+}
+
+/// How long changes are gathered when there are so many workers.
+fn gather(workers: usize) -> Duration {
+    let (least, each, most) = GATHER;
+    u32::try_from(workers)
+        .map_or(most, |workers| least.saturating_add(each.saturating_mul(workers)).min(most))
+}
+
 impl Directory {
     /// A directory over `registry`, whose time begins now. After `stop` nobody is made to wait.
     pub fn new(mut registry: Registry, stop: CancellationToken) -> Self {
-        let told = watch::Sender::new(registry.snapshot(Duration::ZERO));
+        let told = watch::Sender::new(registry.snapshot(Duration::ZERO).into());
         let clock = Clock::new(registry.ttl());
         let (registry, started, changed) = (Mutex::new((registry, clock)), Instant::now(), Notify::new());
         Self { shared: Arc::new(Shared { registry, started, told, changed, stop }) }
@@ -75,13 +97,10 @@ impl Directory {
                 let due = registry.expire(now);
                 (registry.snapshot(now), due.map(|due| due.saturating_sub(now)))
             });
-            let news = self.shared.told.send_if_modified(|told| {
-                let news = told.revision != snapshot.revision;
-                *told = snapshot;
-                news
-            });
-            if news {
-                sleep(GATHER).await;
+            if self.shared.told.borrow().snapshot.revision != snapshot.revision {
+                let workers = snapshot.members.len();
+                self.shared.told.send_replace(snapshot.into());
+                sleep(gather(workers)).await;
                 continue;
             }
             // A change made since the lock was let go has left a permit here, so none is slept through. What
@@ -121,12 +140,22 @@ impl Directory {
     }
 
     /// Waits until watchers are told of a later revision than one that the registry has been at.
-    async fn told_after(&self, revision: Revision) -> Option<Arc<Snapshot>> {
+    async fn told_after(&self, revision: Revision) -> Option<WrittenSnapshot> {
         let mut told = self.shared.told.subscribe();
-        let later = told.wait_for(|told| told.revision > revision);
+        let later = told.wait_for(|told| told.snapshot.revision > revision);
         let held = timeout(Duration::from_millis(WATCH_HOLD_MS), later);
         let later = self.shared.stop.run_until_cancelled(held).await?.ok()?.ok()?;
-        Some(later.clone())
+        Some(later.written.clone())
+    }
+
+    /// The membership at this moment.
+    fn written(&self) -> WrittenSnapshot {
+        let snapshot = self.with(Registry::snapshot);
+        let told = self.shared.told.borrow();
+        if told.snapshot.revision == snapshot.revision {
+            return told.written.clone();
+        }
+        WrittenSnapshot::new(&snapshot)
     }
 }
 
@@ -148,7 +177,7 @@ impl NameServer for Directory {
         self.with(|registry, now| registry.deregister(id, now));
     }
 
-    async fn watch(self, _: Context, since: Option<(Epoch, Revision)>) -> Snapshot {
+    async fn watch(self, _: Context, since: Option<(Epoch, Revision)>) -> WrittenSnapshot {
         // Whoever knows nothing, or knows another start of this server, has nothing to wait for; and is told
         // the latest, so that a worker whose registration was answered is seen by a client that comes after.
         let known = since.filter(|&since| self.with(|registry, _| registry.has_reached(since)));
@@ -156,7 +185,7 @@ impl NameServer for Directory {
             Some((_, revision)) => self.told_after(revision).await,
             None => None,
         };
-        Arc::unwrap_or_clone(told.unwrap_or_else(|| self.with(Registry::snapshot)))
+        told.unwrap_or_else(|| self.written())
     }
 
     async fn list(self, _: Context) -> Vec<WorkerStatus> {
@@ -190,7 +219,7 @@ fn log(change: &Change) {
 
 impl fmt::Debug for Directory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let told = self.shared.told.borrow();
+        let told = &self.shared.told.borrow().snapshot;
         write!(f, "Directory({:?}, {:?}, {} workers)", told.epoch, told.revision, told.members.len())
     }
 }

@@ -50,14 +50,14 @@ fn info(id: u64) -> WorkerInfo {
 async fn a_worker_that_registers_reaches_a_client_that_watches() {
     let (address, stop, running) = start().await;
     let (worker, client) = (connect(address).await, connect(address).await);
-    let before = client.watch(context(SOON), None).await.unwrap();
+    let before = client.watch(context(SOON), None).await.unwrap().read().unwrap();
     let watching = tokio::spawn({
         let client = client.clone();
         async move { client.watch(context(SOON), Some((before.epoch, before.revision))).await }
     });
     let lease = worker.register(context(SOON), info(1), Load::default()).await.unwrap().unwrap();
     assert_eq!(lease.ttl_ms, 5_000);
-    let after = timeout(SOON, watching).await.unwrap().unwrap().unwrap();
+    let after = timeout(SOON, watching).await.unwrap().unwrap().unwrap().read().unwrap();
     assert_eq!(after.members[0].info, info(1));
     let refused = client.register(context(SOON), info(2), Load::default()).await.unwrap();
     assert!(matches!(refused, Err(RegisterError::NameTaken { .. })));
@@ -76,7 +76,7 @@ async fn a_membership_of_thousands_travels_whole() {
         async move { client.register(context(SOON), worker, Load::default()).await.unwrap().unwrap() }
     });
     futures::future::join_all(joins).await;
-    let snapshot = client.watch(context(SOON), None).await.unwrap();
+    let snapshot = client.watch(context(SOON), None).await.unwrap().read().unwrap();
     let ids: BTreeSet<_> = snapshot.members.iter().map(|member| member.info.id.0).collect();
     assert_eq!(ids, (0..WORKERS).collect());
     assert_eq!(client.list(context(SOON)).await.unwrap().len(), WORKERS as usize);
@@ -86,7 +86,7 @@ async fn a_membership_of_thousands_travels_whole() {
 async fn stopping_does_not_wait_for_those_who_watch() {
     let (address, stop, running) = start().await;
     let client = connect(address).await;
-    let here = client.watch(context(SOON), None).await.unwrap();
+    let here = client.watch(context(SOON), None).await.unwrap().read().unwrap();
     let watching =
         tokio::spawn(async move { client.watch(context(SOON), Some((here.epoch, here.revision))).await });
     tokio::task::yield_now().await;
@@ -101,7 +101,7 @@ async fn stopping_does_not_wait_for_those_who_watch() {
 async fn dropping_it_closes_its_connections() {
     let (address, _stop, running) = start().await;
     let client = connect(address).await;
-    let here = client.watch(context(SOON), None).await.unwrap();
+    let here = client.watch(context(SOON), None).await.unwrap().read().unwrap();
     running.abort();
     let since = Some((here.epoch, here.revision));
     assert!(timeout(SOON, client.watch(context(SOON), since)).await.unwrap().is_err());

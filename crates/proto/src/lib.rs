@@ -8,10 +8,11 @@
 //! - [`identity`], [`policy`]: who a peer is, and what it may ask;
 //! - [`handshake`], [`transport`], [`net`], [`tls`]: versions, messages and streams;
 //! - [`serve`], [`dial`]: the two ends of a connection;
-//! - [`backoff`], [`logging`], [`size`]: what all three programs do alike.
+//! - [`backoff`], [`descriptors`], [`logging`], [`size`]: what all three programs do alike.
 
 pub mod backoff;
 pub mod buffer;
+pub mod descriptors;
 pub mod dial;
 pub mod handshake;
 pub mod id;

@@ -1,6 +1,9 @@
 //! The name server's service, and what it tells of workers.
 
-use crate::id::{Epoch, Kind, Revision, WorkerId, WorkerName};
+use crate::{
+    buffer::Buffer,
+    id::{Epoch, Kind, Revision, WorkerId, WorkerName},
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -14,7 +17,7 @@ pub trait NameServer {
     /// Ends a lease. Ending one that does not exist is no error.
     async fn deregister(id: WorkerId);
     /// Answers with the membership as soon as it differs from `since`, or after [`WATCH_HOLD_MS`] as it is.
-    async fn watch(since: Option<(Epoch, Revision)>) -> Snapshot;
+    async fn watch(since: Option<(Epoch, Revision)>) -> WrittenSnapshot;
     /// All live workers, by name, with their load.
     async fn list() -> Vec<WorkerStatus>;
     /// The live worker of this name.
@@ -186,6 +189,34 @@ pub struct Snapshot {
     pub settled: bool,
     /// The live workers, by name.
     pub members: Vec<Member>,
+}
+
+/// A [`Snapshot`] as it travels: written once, for however many are told of it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct WrittenSnapshot(Buffer);
+
+/// What came is no snapshot.
+#[derive(Debug, thiserror::Error)]
+#[error("the name server's answer is no membership: {0}")]
+pub struct InvalidSnapshot(#[from] postcard::Error);
+
+impl WrittenSnapshot {
+    /// Writes a snapshot.
+    ///
+    /// # Panics
+    /// Never: a snapshot has no part that cannot be written.
+    #[expect(clippy::expect_used, reason = "postcard refuses only what has no length, and writes to memory")]
+    pub fn new(snapshot: &Snapshot) -> Self {
+        Self(postcard::to_stdvec(snapshot).expect("a snapshot can be written").into())
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// The bytes are no snapshot.
+    pub fn read(&self) -> Result<Snapshot, InvalidSnapshot> {
+        Ok(postcard::from_bytes(self.0.as_bytes())?)
+    }
 }
 
 /// One live worker in a [`Snapshot`].

@@ -9,6 +9,7 @@ use crate::{
 };
 use clap::Parser;
 use sgdt_proto::{
+    descriptors,
     identity::Role,
     logging,
     net::{Network, Tcp},
@@ -37,6 +38,7 @@ use tracing::info;
 pub fn main(kinds: Kinds) -> ExitCode {
     let args = Args::parse();
     logging::init(args.log_format, "info");
+    descriptors::ask_for_more();
     match start(args, kinds) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -9,7 +9,8 @@ use sgdt_proto::{
     handshake::Service,
     id::{Epoch, Revision, WorkerId, WorkerName},
     name_server::{
-        Lease, Load, NameServer, RegisterError, RenewError, Snapshot, WorkerInfo, WorkerStatus, limits,
+        Lease, Load, NameServer, RegisterError, RenewError, Snapshot, WorkerInfo, WorkerStatus,
+        WrittenSnapshot, limits,
     },
     net::{Connection, Network},
     serve, transport,
@@ -72,8 +73,9 @@ impl NameServer for Fake {
         self.hear(Said::Deregister);
     }
 
-    async fn watch(self, _: Context, _: Option<(Epoch, Revision)>) -> Snapshot {
-        Snapshot { epoch: Epoch(1), revision: Revision(0), settled: true, members: Vec::new() }
+    async fn watch(self, _: Context, _: Option<(Epoch, Revision)>) -> WrittenSnapshot {
+        let (epoch, revision) = (Epoch(1), Revision(0));
+        WrittenSnapshot::new(&Snapshot { epoch, revision, settled: true, members: Vec::new() })
     }
 
     async fn list(self, _: Context) -> Vec<WorkerStatus> {
