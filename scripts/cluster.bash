@@ -25,10 +25,12 @@ fail() {
 leave_nothing_behind() {
     local status=$?
     trap - EXIT
+    # The shell tells of jobs that were killed; whoever ended this knows.
+    exec 2>/dev/null
     for name in "${!pid[@]}"; do
-        kill -KILL "${pid[$name]}" 2>/dev/null || true
+        kill -KILL "${pid[$name]}" || true
     done
-    wait 2>/dev/null || true
+    wait || true
     rm -rf "$work"
     exit "$status"
 }

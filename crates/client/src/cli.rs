@@ -115,7 +115,8 @@ pub struct Run {
     /// Where results go, one JSON object a line; - is standard output
     #[arg(short, long, env = "SGDT_OUTPUT", value_name = "FILE", default_value = "-")]
     pub output: PathBuf,
-    /// Write results in the order of the tasks, not as they finish
+    /// Write results in the order of the tasks, not as they finish. A file ends, if the run is interrupted, before
+    /// the first task that has no result
     #[arg(long, env = "SGDT_ORDERED", value_parser = BoolishValueParser::new())]
     pub ordered: bool,
     /// Go on with the --output of an earlier run: tasks whose results are there are passed over

@@ -143,7 +143,11 @@ pub(crate) enum CommandError {
 impl CommandError {
     fn status(&self) -> ExitStatus {
         match self {
-            Self::Read(_) | Self::Output(_) | Self::Input(_) | Self::Credentials(_) => ExitStatus::Usage,
+            Self::Read(_)
+            | Self::Output(_)
+            | Self::Input(_)
+            | Self::Credentials(_)
+            | Self::Bench(BenchError::Size { .. }) => ExitStatus::Usage,
             Self::Connect(_) | Self::NoWorker(_) => ExitStatus::Unreachable,
             Self::Interrupted(interrupted) => interrupted.0,
             Self::System(_)

@@ -201,14 +201,14 @@ impl NameServer for Directory {
     }
 }
 
-/// Names have been validated and may be printed as they are; addresses are what a peer says.
+/// Names and addresses have been validated, and may be printed as they are.
 fn log(change: &Change) {
     match change {
         Change::Joined(worker) => {
-            info!(name = %worker.name, id = %worker.id, address = ?worker.address, slots = worker.slots, "worker joined");
+            info!(name = %worker.name, id = %worker.id, address = %worker.address, slots = worker.slots, "worker joined");
         }
         Change::Updated { worker, draining } => {
-            info!(name = %worker.name, id = %worker.id, address = ?worker.address, draining, "worker changed");
+            info!(name = %worker.name, id = %worker.id, address = %worker.address, draining, "worker changed");
         }
         Change::Left(worker) => info!(name = %worker.name, id = %worker.id, "worker left"),
         Change::Expired(worker) => info!(name = %worker.name, id = %worker.id, "worker's lease ended"),

@@ -1,8 +1,9 @@
 //! The file that result lines go to, and what can be wrong with it.
 
 use super::writer::{Order, ResultWriter};
+use same_file::is_same_file;
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{File, OpenOptions, TryLockError},
     io::{self, Write},
     path::Path,
 };
@@ -49,29 +50,29 @@ pub fn create(path: &Path, order: Order) -> Result<ResultWriter<Box<dyn Write + 
     }
     let name = path.display().to_string();
     let file = open(path)?;
-    // Only now, with the lock held, are the old contents nobody's.
-    if file.metadata().is_ok_and(|about| about.is_file()) {
-        file.set_len(0).map_err(|error| WriteError::new(&name, &error))?;
+    let writer = |file| ResultWriter::new(Box::new(file) as _, &*name, order);
+    if !file.metadata().is_ok_and(|about| about.is_file()) {
+        return Ok(writer(file));
     }
-    Ok(ResultWriter::new(Box::new(file), name, order))
+    // Only now, with the lock held, are the old contents nobody's.
+    file.set_len(0).map_err(|error| WriteError::new(&name, &error))?;
+    Ok(writer(file).without_gaps())
 }
 
 /// Makes sure that results do not overwrite the tasks.
 ///
 /// # Errors
-/// Both are the same regular file.
+/// Both are the same regular file, by whatever names.
 pub fn refuse_same_file(tasks: &Path, results: &Path) -> Result<(), WriteError> {
     if results == Path::new("-") {
         return Ok(());
     }
     // Behind standard input there may be a file, too.
     let tasks = if tasks == Path::new("-") { Path::new("/dev/stdin") } else { tasks };
-    match (fs::canonicalize(tasks), fs::canonicalize(results)) {
-        (Ok(one), Ok(other)) if one == other && one.is_file() => {
-            Err(WriteError::refused(results, "it is the task file"))
-        }
-        _ => Ok(()),
+    if results.is_file() && is_same_file(tasks, results).unwrap_or(false) {
+        return Err(WriteError::refused(results, "it is the task file"));
     }
+    Ok(())
 }
 
 /// Opens a file for results, and locks it: two clients that write to one file would tear each other's lines.
@@ -102,6 +103,7 @@ pub(super) fn open(path: &Path) -> Result<File, WriteError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn a_file_is_begun_anew_by_one_client_at_a_time() {
@@ -125,6 +127,9 @@ mod tests {
         fs::write(&path, "").unwrap();
         let other = home.path().join("./tasks.jsonl");
         assert!(refuse_same_file(&path, &other).is_err());
+        let link = home.path().join("another name");
+        fs::hard_link(&path, &link).unwrap();
+        assert!(refuse_same_file(&path, &link).is_err());
         assert!(refuse_same_file(&path, &home.path().join("results.jsonl")).is_ok());
         assert!(refuse_same_file(Path::new("/dev/null"), Path::new("/dev/null")).is_ok());
         assert!(refuse_same_file(&path, Path::new("-")).is_ok());

@@ -103,7 +103,8 @@ pub fn reopen(path: &Path, order: Order) -> Result<(ResultWriter<Box<dyn Write +
             .and_then(|()| file.seek(SeekFrom::Start(length)))
             .map_err(|error| WriteError::new(&name, &error))?;
     }
-    Ok((ResultWriter::new(Box::new(file), name, order), done))
+    let writer: ResultWriter<Box<dyn Write + Send>> = ResultWriter::new(Box::new(file), name, order);
+    Ok((writer.without_gaps(), done))
 }
 
 /// Puts a file in place of this one that has its lines, up to `length`, but for those of tasks that are to run again.

@@ -37,6 +37,8 @@ pub struct ResultWriter<W> {
     next: u64,
     /// Lines that wait for earlier ones.
     held: BTreeMap<u64, Vec<u8>>,
+    /// Whether those are written that wait for a line that will not come.
+    gaps: bool,
     failed: Option<WriteError>,
 }
 
@@ -50,8 +52,17 @@ impl<W: Write> ResultWriter<W> {
             pending: Vec::new(),
             next: 0,
             held: BTreeMap::new(),
+            gaps: true,
             failed: None,
         }
+    }
+
+    /// If the job is broken off, nothing is written after the first line that is missing, so that a later run can go
+    /// on in order.
+    #[must_use]
+    pub fn without_gaps(mut self) -> Self {
+        self.gaps = false;
+        self
     }
 
     /// Writes a task's result line, or holds it until its turn. `Some` is the code of the error that it tells.
@@ -118,14 +129,16 @@ impl<W: Write> ResultWriter<W> {
     }
 
     /// Writes all there is. If the job was broken off in between, those that wait for a line that will not
-    /// come are written too, in their order.
+    /// come are written too, in their order, unless gaps are not [wanted](Self::without_gaps).
     ///
     /// # Errors
     /// Writing fails, or has failed.
     pub fn finish(mut self) -> Result<W, WriteError> {
-        for (_, line) in std::mem::take(&mut self.held) {
-            self.pending.extend_from_slice(&line);
-            self.flush_block()?;
+        if self.gaps {
+            for line in std::mem::take(&mut self.held).into_values() {
+                self.pending.extend_from_slice(&line);
+                self.flush_block()?;
+            }
         }
         self.flush()?;
         Ok(self.out)
@@ -213,6 +226,15 @@ mod tests {
             writer.push(seq, line(seq)).unwrap();
         }
         assert_eq!(text(writer), "line 0\nline 3\nline 5\n");
+    }
+
+    #[test]
+    fn where_a_later_run_goes_on_in_order_nothing_follows_a_gap() {
+        let mut writer = ResultWriter::new(Vec::new(), "memory", Order::AsRead).without_gaps();
+        for seq in [1, 0, 5, 3] {
+            writer.push(seq, line(seq)).unwrap();
+        }
+        assert_eq!(text(writer), "line 0\nline 1\n");
     }
 
     #[test]
