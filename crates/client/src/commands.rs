@@ -24,7 +24,7 @@ use crate::{
     client::{ConnectError, Disconnected},
     exit::ExitStatus,
     interrupt::{Interrupt, Interrupted},
-    job::{kinds::ClientKinds, output::WriteError, reader::ReadError},
+    job::{kinds::ClientKinds, output::WriteError, reader::ReadError, replace::remove_unfinished},
     local::LocalError,
 };
 use bench::BenchError;
@@ -59,8 +59,9 @@ pub fn main(kinds: ClientKinds) -> ExitCode {
     let status = match runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => {
             let done = runtime.block_on(execute(cli, kinds));
-            // Not waiting for a thread that waits for input.
+            // Not waiting for a thread that waits for input, nor for one that still writes.
             runtime.shutdown_background();
+            remove_unfinished();
             done
         }
         Err(error) => Err(CommandError::System(error)),

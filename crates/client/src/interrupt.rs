@@ -1,6 +1,6 @@
 //! Ctrl-C and SIGTERM: the first one asks, the second one insists.
 
-use crate::exit::ExitStatus;
+use crate::{exit::ExitStatus, job::replace::remove_unfinished};
 use std::{
     io, process,
     sync::{Arc, OnceLock},
@@ -38,6 +38,7 @@ impl Interrupt {
                 _ = terminate.recv() => ExitStatus::Terminated,
             };
             if self.status.set(status).is_err() {
+                remove_unfinished();
                 process::exit(status.code().into());
             }
             self.token.cancel();

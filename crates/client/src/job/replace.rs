@@ -3,18 +3,22 @@
 //! The bytes go to a new file in the same directory, which then takes the place of the old one, so that
 //! nobody ever reads half a result, whenever the client is killed. It is not forced to the disk first: that
 //! would guard against a power cut alone, and a job of many small files would spend its time waiting.
-//! A client that is killed while it writes leaves a file `.sgdt-*.part` behind, which may be deleted.
+//! A client that is killed with SIGKILL while it writes leaves a file `.sgdt-*.part` behind, which may be deleted.
 
 use super::fields::{shorten, string};
 use sgdt_proto::task::{ErrorCode, TaskError};
 use std::{
+    collections::BTreeSet,
     ffi::OsString,
     fs::{self, File, OpenOptions},
     io::{self, Write},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     process,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// A file that a task's output goes to.
@@ -54,19 +58,15 @@ impl Destination {
     /// # Errors
     /// `gave-up`, naming the file and what stands in the way: nothing is wrong with the task.
     pub fn write(&self, parts: &[&[u8]]) -> Result<(), TaskError> {
-        replace(&self.path, parts).map_err(|error| {
-            TaskError::new(ErrorCode::GaveUp, format!("cannot write {}: {error}", self.path.display()))
-        })
+        replace(&self.path, parts).map_err(|error| self.cannot(&error))
     }
 
     /// Begins to write a file of so many bytes, whose parts come in any order.
     ///
     /// # Errors
-    /// `invalid-input`, naming the file and what stands in the way; `too-large`.
+    /// `gave-up`, naming the file and what stands in the way; `too-large`.
     pub fn begin(&self, len: usize) -> Result<Part, TaskError> {
-        let cannot = |error: io::Error| {
-            TaskError::invalid_input(format!("cannot write {}: {error}", self.path.display()))
-        };
+        let cannot = |error: io::Error| self.cannot(&error);
         let (target, permissions) = match fs::metadata(&self.path) {
             Ok(old) if old.permissions().readonly() => return Err(cannot(read_only())),
             Ok(old) if old.is_file() => {
@@ -83,13 +83,17 @@ impl Destination {
             }
             Err(error) => return Err(cannot(error)),
         };
-        let (part, file) = part_file(&target).map_err(cannot)?;
+        let (part, file) = PartFile::beside(&target).map_err(cannot)?;
         let begun = Part { to: self.clone(), content: Content::File { part, file, target } };
         if let Content::File { file, .. } = &begun.content {
             let prepared = permissions.map_or(Ok(()), |permissions| file.set_permissions(permissions));
             prepared.and_then(|()| file.set_len(len as u64)).map_err(cannot)?;
         }
         Ok(begun)
+    }
+
+    fn cannot(&self, error: &io::Error) -> TaskError {
+        TaskError::new(ErrorCode::GaveUp, format!("cannot write {}: {error}", self.path.display()))
     }
 
     /// Says at once what would otherwise come out after the task has run.
@@ -122,7 +126,7 @@ pub struct Part {
 
 #[derive(Debug)]
 enum Content {
-    File { part: PathBuf, file: File, target: PathBuf },
+    File { part: PartFile, file: File, target: PathBuf },
     Kept(Vec<u8>),
     Finished,
 }
@@ -131,7 +135,7 @@ impl Part {
     /// Writes some bytes to their place.
     ///
     /// # Errors
-    /// `invalid-input`, naming the file and what stands in the way.
+    /// `gave-up`, naming the file and what stands in the way.
     pub fn write_at(&mut self, offset: usize, bytes: &[u8]) -> Result<(), TaskError> {
         let written = match &mut self.content {
             Content::File { file, .. } => file.write_all_at(bytes, offset as u64),
@@ -146,35 +150,20 @@ impl Part {
             }
             Content::Finished => Ok(()),
         };
-        written.map_err(|error| self.cannot(&error))
+        written.map_err(|error| self.to.cannot(&error))
     }
 
     /// Puts it in its place.
     ///
     /// # Errors
-    /// `invalid-input`, naming the file and what stands in the way; an old one is then as it was.
+    /// `gave-up`, naming the file and what stands in the way; an old one is then as it was.
     pub fn finish(mut self) -> Result<(), TaskError> {
         match std::mem::replace(&mut self.content, Content::Finished) {
-            Content::File { part, target, .. } => fs::rename(&part, &target).map_err(|error| {
-                // The first error is the one to tell.
-                let _ = fs::remove_file(&part);
-                self.cannot(&error)
-            }),
+            Content::File { part, target, .. } => {
+                part.take_place_of(&target).map_err(|error| self.to.cannot(&error))
+            }
             Content::Kept(kept) => self.to.write(&[&kept]),
             Content::Finished => Ok(()),
-        }
-    }
-
-    fn cannot(&self, error: &io::Error) -> TaskError {
-        TaskError::invalid_input(format!("cannot write {}: {error}", self.to.path.display()))
-    }
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        if let Content::File { part, .. } = &self.content {
-            // It is named so that whoever finds it knows that it may go.
-            let _ = fs::remove_file(part);
         }
     }
 }
@@ -212,31 +201,80 @@ fn read_only() -> io::Error {
 }
 
 fn swap_in(path: &Path, parts: &[&[u8]], permissions: Option<fs::Permissions>) -> io::Result<()> {
-    let (part, file) = part_file(path)?;
-    let written = match permissions {
-        Some(permissions) => file.set_permissions(permissions),
-        None => Ok(()),
-    };
-    let swapped = written.and_then(|()| write_all(file, parts)).and_then(|()| fs::rename(&part, path));
-    if swapped.is_err() {
-        // The first error is the one to tell.
-        let _ = fs::remove_file(&part);
+    let (part, file) = PartFile::beside(path)?;
+    if let Some(permissions) = permissions {
+        file.set_permissions(permissions)?;
     }
-    swapped
+    write_all(file, parts)?;
+    part.take_place_of(path)
 }
 
-/// A new file beside `path`, of a name that no other writer has.
-pub(super) fn part_file(path: &Path) -> io::Result<(PathBuf, File)> {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    loop {
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = OsString::from(format!(".sgdt-{}-{count}.part", process::id()));
-        let part = path.with_file_name(name);
-        match OpenOptions::new().write(true).create_new(true).open(&part) {
-            Ok(file) => return Ok((part, file)),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
+/// Removes what this process has begun to write and will not finish, because it ends.
+pub fn remove_unfinished() {
+    UNFINISHED.remove();
+}
+
+/// The files of this process that are not in their places yet.
+static UNFINISHED: Unfinished = Unfinished(Mutex::new(BTreeSet::new()));
+
+#[derive(Debug, Default)]
+struct Unfinished(Mutex<BTreeSet<PathBuf>>);
+
+impl Unfinished {
+    fn paths(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new file beside `path`, of a name that no other writer has.
+    fn begin(&'static self, path: &Path) -> io::Result<(PartFile, File)> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        loop {
+            let count = COUNT.fetch_add(1, Ordering::Relaxed);
+            let name = OsString::from(format!(".sgdt-{}-{count}.part", process::id()));
+            let part = path.with_file_name(name);
+            match OpenOptions::new().write(true).create_new(true).open(&part) {
+                Ok(file) => {
+                    self.paths().insert(part.clone());
+                    return Ok((PartFile { path: part, among: self }, file));
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
         }
+    }
+
+    fn remove(&self) {
+        for part in std::mem::take(&mut *self.paths()) {
+            // It is named so that whoever finds it knows that it may go.
+            let _ = fs::remove_file(part);
+        }
+    }
+}
+
+/// A file that is to take another's place. It is gone when it is dropped before that.
+#[derive(Debug)]
+pub(super) struct PartFile {
+    path: PathBuf,
+    among: &'static Unfinished,
+}
+
+impl PartFile {
+    /// A new file beside `path`.
+    pub(super) fn beside(path: &Path) -> io::Result<(Self, File)> {
+        UNFINISHED.begin(path)
+    }
+
+    /// Renames it.
+    pub(super) fn take_place_of(self, path: &Path) -> io::Result<()> {
+        fs::rename(&self.path, path)
+    }
+}
+
+impl Drop for PartFile {
+    fn drop(&mut self) {
+        self.among.paths().remove(&self.path);
+        // Where it has taken its place there is nothing of this name.
+        let _ = fs::remove_file(&self.path);
     }
 }
 
@@ -251,6 +289,18 @@ mod tests {
 
     fn entries(directory: &Path) -> usize {
         fs::read_dir(directory).unwrap().count()
+    }
+
+    #[test]
+    fn a_process_that_ends_leaves_nothing_unfinished_behind() {
+        let home = tempfile::tempdir().unwrap();
+        let unfinished: &'static Unfinished = Box::leak(Box::default());
+        let (part, _file) = unfinished.begin(&home.path().join("c.npy")).unwrap();
+        // The thread that writes it is never heard of again.
+        std::mem::forget(part);
+        assert_eq!(entries(home.path()), 1);
+        unfinished.remove();
+        assert_eq!(entries(home.path()), 0);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::{
     fields::shorten,
     id::{IdSet, LineId},
     output::{WriteError, open},
-    replace::part_file,
+    replace::PartFile,
     writer::{Order, ResultWriter},
 };
 use rustc_hash::FxHashSet;
@@ -110,31 +110,23 @@ pub fn reopen(path: &Path, order: Order) -> Result<(ResultWriter<Box<dyn Write +
 /// Puts a file in place of this one that has its lines, up to `length`, but for those of tasks that are to run again.
 fn strike_unfinished(path: &Path, file: &mut File, length: u64) -> io::Result<File> {
     let path = fs::canonicalize(path)?;
-    let (part, kept) = part_file(&path)?;
-    let struck = (|| {
-        kept.set_permissions(file.metadata()?.permissions())?;
-        // Before it can be found under its name. A file system without locks is not worth refusing.
-        let _ = kept.try_lock();
-        file.rewind()?;
-        let (mut lines, mut line) = (BufReader::with_capacity(256 << 10, file).take(length), Vec::new());
-        let mut out = BufWriter::with_capacity(256 << 10, &kept);
-        while lines.read_until(b'\n', &mut line)? > 0 {
-            if !serde_json::from_slice::<Told<'_>>(&line).is_ok_and(|told| told.is_unfinished()) {
-                out.write_all(&line)?;
-            }
-            line.clear();
+    let (part, kept) = PartFile::beside(&path)?;
+    kept.set_permissions(file.metadata()?.permissions())?;
+    // Before it can be found under its name. A file system without locks is not worth refusing.
+    let _ = kept.try_lock();
+    file.rewind()?;
+    let (mut lines, mut line) = (BufReader::with_capacity(256 << 10, file).take(length), Vec::new());
+    let mut out = BufWriter::with_capacity(256 << 10, &kept);
+    while lines.read_until(b'\n', &mut line)? > 0 {
+        if !serde_json::from_slice::<Told<'_>>(&line).is_ok_and(|told| told.is_unfinished()) {
+            out.write_all(&line)?;
         }
-        out.flush()?;
-        fs::rename(&part, &path)
-    })();
-    match struck {
-        Ok(()) => Ok(kept),
-        Err(error) => {
-            // The first error is the one to tell.
-            let _ = fs::remove_file(&part);
-            Err(error)
-        }
+        line.clear();
     }
+    out.flush()?;
+    drop(out);
+    part.take_place_of(&path)?;
+    Ok(kept)
 }
 
 /// Reads results. The second is how many bytes the whole lines take.
