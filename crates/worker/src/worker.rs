@@ -115,7 +115,10 @@ impl Worker {
     /// The system gives no threads, or a name server does not let the worker in. What it had it has finished.
     pub async fn run(self, stop: Stop) -> Result<(), Error> {
         let info = self.info();
-        let pool = Arc::new(Pool::new(self.config.queue).with_bytes(waiting_bytes()));
+        // A simulation is repeatable because it has one thread.
+        let cores = if matches!(self.executor, Executor::Threads) { info.slots } else { 0 };
+        let pool = Pool::new(self.config.queue).with_bytes(waiting_bytes()).with_cores(cores);
+        let pool = Arc::new(pool);
         let host = Host {
             id: info.id,
             pool: pool.clone(),

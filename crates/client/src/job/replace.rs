@@ -49,6 +49,11 @@ impl Destination {
         &self.shown
     }
 
+    /// Where it is, seen from here.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Writes the file: these parts, one after the other.
     ///
     /// # Errors
@@ -147,6 +152,22 @@ impl Part {
             Content::Finished => Ok(()),
         };
         written.map_err(|error| self.cannot(&error))
+    }
+
+    /// Cuts off what is beyond so many bytes.
+    ///
+    /// # Errors
+    /// As [`write_at`](Self::write_at).
+    pub(super) fn truncate(&mut self, len: usize) -> Result<(), TaskError> {
+        let cut = match &mut self.content {
+            Content::File { file, .. } => file.set_len(len as u64),
+            Content::Kept(kept) => {
+                kept.truncate(len);
+                Ok(())
+            }
+            Content::Finished => Ok(()),
+        };
+        cut.map_err(|error| self.cannot(&error))
     }
 
     /// Puts it in its place.
