@@ -107,6 +107,41 @@ fn a_factorial_is_the_same_however_it_is_split() {
 }
 
 #[test]
+fn a_factorial_is_written_in_every_form_by_every_plan() {
+    let cluster = Cluster::start(2);
+    let factorial = |args: &[&str], plan: &str| {
+        let all = [&["factorial"], args, &["--plan", plan, "-o", "out"]].concat();
+        cluster.client(&all).expect(0);
+        fs::read(cluster.path("out")).unwrap()
+    };
+    for plan in ["one", "local", "split:3", "auto"] {
+        // 20! = 0x21c3677c82b40000 and 25! = 0xcd4a0619fb0907bc00000.
+        assert_eq!(factorial(&["0", "20", "--format", "hex"], plan), b"1\n21c3677c82b40000\n", "{plan}");
+        assert_eq!(factorial(&["25", "--format", "hex"], plan), b"cd4a0619fb0907bc00000\n", "{plan}");
+        let raw = 2_432_902_008_176_640_000u64.to_le_bytes();
+        assert_eq!(factorial(&["20", "--format", "raw"], plan), raw, "{plan}");
+        assert_eq!(factorial(&["1000000", "5", "--format", "digits"], plan), b"5565709\n3\n", "{plan}");
+        let text = String::from_utf8(factorial(&["100000", "3"], plan)).unwrap();
+        let text = text.strip_suffix("\n6\n").unwrap();
+        assert!(is_factorial(text, 100_000), "{plan}");
+    }
+    let run = cluster.client(&["factorial", "4", "5", "--format", "raw"]).expect(2);
+    assert!(run.stderr.contains("--format raw writes one number, and there are 2"), "{}", run.stderr);
+}
+
+#[test]
+fn a_factorial_that_is_given_up_leaves_what_was_done_before() {
+    let terminal = Cluster::start(0);
+    let full = ["factorial", "100000", "--plan", "local", "-o", "/dev/full"];
+    let run = alone(&terminal, &full).expect(1);
+    assert!(run.stderr.contains("cannot write /dev/full"), "{}", run.stderr);
+    // Too large for anybody, after one that is not.
+    let run = alone(&terminal, &["factorial", "5", "4294967296", "--plan", "local", "-o", "out"]).expect(1);
+    assert!(run.stderr.contains("4294967296"), "{}", run.stderr);
+    assert_eq!(fs::read_to_string(terminal.path("out")).unwrap(), "120\n");
+}
+
+#[test]
 fn a_worker_that_is_killed_with_pieces_changes_nothing() {
     // A short lease, because workers tell of their queues when they renew it.
     let mut cluster = Cluster::builder().workers(2).nameserver_args(&["--lease-ttl", "1s"]).start();

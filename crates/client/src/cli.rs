@@ -153,12 +153,28 @@ pub struct Factorial {
     /// Of which numbers
     #[arg(value_name = "N", required = true)]
     pub n: Vec<u64>,
-    /// Where the digits go, one number a line [default: standard output]
+    /// Where they go, one number a line [default: standard output]
     #[arg(short, long, env = "SGDT_OUTPUT", value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// How they are written
+    #[arg(long, env = "SGDT_FORMAT", value_name = "FORMAT", default_value = "decimal")]
+    pub format: NumberFormat,
     /// Where it is computed, and in how many pieces
     #[command(flatten)]
     pub split: Split,
+}
+
+/// How `factorial` writes a number.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NumberFormat {
+    /// In decimal
+    Decimal,
+    /// In hexadecimal
+    Hex,
+    /// One number as bytes, the least significant first
+    Raw,
+    /// Only how many decimal digits it has
+    Digits,
 }
 
 /// `sort`

@@ -25,5 +25,6 @@ pub mod reader;
 pub mod replace;
 pub mod result;
 pub mod resume;
+pub mod stream;
 pub mod ticket;
 pub mod writer;

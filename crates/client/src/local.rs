@@ -6,7 +6,7 @@
 
 mod kernels;
 
-pub use kernels::LocalKernels;
+pub use kernels::{Cancel, Factored, Form, LocalKernels, Work};
 
 use crate::discovery::Discovery;
 use rand::{SeedableRng, rngs::SmallRng};

@@ -1,12 +1,17 @@
-//! How a kernel learns that nobody wants its result any more.
+//! How a kernel learns that nobody wants its result any more, and what help there is for it.
 //!
 //! Asking is one relaxed load, so kernels ask often. Only a kernel that waits for time to pass needs to be
 //! woken, and only [`Cancel::wait`] and [`Cancel::cancel`] touch the lock that does it.
 
+use crate::{cores::Cores, panics};
 use sgdt_proto::task::{ErrorCode, TaskError};
-use std::sync::{
-    Arc, Condvar, Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    panic::resume_unwind,
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
 };
 use tokio::time::{Duration, Instant};
 
@@ -16,6 +21,8 @@ pub struct Cancel {
     shared: Arc<Shared>,
     /// Set once the kernel starts: a time-out counts from there.
     deadline: Option<Instant>,
+    /// Whose idle ones may help.
+    cores: Option<Arc<Cores>>,
 }
 
 #[derive(Debug, Default)]
@@ -29,7 +36,7 @@ struct Shared {
 impl Cancel {
     /// A task that nobody has cancelled yet and that may run as long as it takes.
     pub fn new() -> Self {
-        Self { shared: Arc::default(), deadline: None }
+        Self { shared: Arc::default(), deadline: None, cores: None }
     }
 
     /// The same task, which now starts to run and may do so for `timeout`.
@@ -37,6 +44,41 @@ impl Cancel {
     pub fn started(mut self, timeout: Option<Duration>) -> Self {
         self.deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         self
+    }
+
+    /// The same task, which may use these cores while they are idle.
+    #[must_use]
+    pub fn helped_by(mut self, cores: &Arc<Cores>) -> Self {
+        self.cores = Some(cores.clone());
+        self
+    }
+
+    /// Does two things: at the same time if there is an idle core, else one after the other. Starting a thread takes
+    /// some tens of microseconds, so that what takes less than a millisecond is better done without.
+    pub fn join<A, B: Send>(&self, left: impl FnOnce() -> A, right: impl FnOnce() -> B + Send) -> (A, B) {
+        let Some(core) = self.cores.as_ref().and_then(Cores::borrow) else {
+            let left = left();
+            return (left, right());
+        };
+        // Taken by the thread or, if there is none to be had, by this one.
+        let right = Mutex::new(Some(right));
+        let take = || right.lock().unwrap_or_else(PoisonError::into_inner).take();
+        thread::scope(|scope| {
+            let helped = move || {
+                let _core = core;
+                panics::quietly(|| take().map(|right| right()))
+            };
+            let helper = thread::Builder::new().name("sgdt-helper".to_owned()).spawn_scoped(scope, helped);
+            let left = left();
+            let right = match helper {
+                Ok(helper) => helper.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                Err(_) => take().map(|right| right()),
+            };
+            match right {
+                Some(right) => (left, right),
+                None => unreachable!("somebody takes it, and returns what it gives"),
+            }
+        })
     }
 
     /// Asks the kernel to stop.
@@ -141,5 +183,29 @@ mod tests {
         });
         cancel.cancel();
         assert_eq!(waiter.join().unwrap().unwrap_err().code, ErrorCode::Cancelled);
+    }
+
+    #[test]
+    fn two_things_are_done_by_two_threads_if_a_core_is_idle_and_else_by_one() {
+        let cores = Cores::new(2);
+        let task = cores.occupy();
+        let cancel = Cancel::new().helped_by(&cores);
+        let here = thread::current().id();
+        let (left, right) = cancel.join(|| thread::current().id(), || thread::current().id());
+        assert!(left == here && right != here);
+        // What was borrowed is given back, and what is busy is not lent.
+        let other = cores.occupy();
+        assert_eq!(cancel.join(|| 1, || thread::current().id()), (1, here));
+        drop((task, other));
+        assert_eq!(Cancel::new().join(|| 1, || thread::current().id()), (1, here));
+    }
+
+    #[test]
+    fn a_panic_on_another_thread_is_a_panic_of_the_kernel() {
+        let cores = Cores::new(2);
+        let cancel = Cancel::new().helped_by(&cores);
+        let caught = panics::caught(|| cancel.join(|| 1, || panic!("over there"))).unwrap_err();
+        assert!(caught.ends_with("over there"), "{caught}");
+        assert!(cores.borrow().is_some() && cores.borrow().is_some(), "its core is free again");
     }
 }

@@ -75,7 +75,7 @@ impl Kinds {
     pub fn builtin() -> Self {
         use factorial::{Factorial, pieces};
         let kinds = Self::none().with(matmul::MatMul).with(sort::Sort).with(Factorial);
-        kinds.with(pieces::Part).with(pieces::Multiply).with(pieces::Decimal)
+        kinds.with(pieces::Part).with(pieces::Multiply)
     }
 
     /// These and one more. A kernel replaces an earlier one of the same kind.
@@ -277,7 +277,7 @@ mod tests {
     #[test]
     fn garbage_is_an_invalid_input_to_every_kind() {
         let kinds = Kinds::builtin().with_diagnostics();
-        assert_eq!(kinds.names().len(), 11);
+        assert_eq!(kinds.names().len(), 10);
         for kind in kinds.names().iter().map(Kind::as_str).filter(|&kind| kind != "panic" && kind != "abort")
         {
             for payload in [

@@ -9,7 +9,7 @@
 //! - `pool`, `queue`: admission, and whose turn it is;
 //! - [`executor`]: the threads that kernels run on, or what stands for them in a simulation;
 //! - `leader`: the thread that reads calls and runs quick tasks itself;
-//! - [`machine`]: what there is to run on;
+//! - [`machine`], [`cores`]: what there is to run on, and what of it is idle;
 //! - [`kernel`], [`cancel`]: the one door by which kinds enter, and what a kernel learns of its task's fate.
 //!
 //! A worker is a program ([`main()`]) or a part of another one ([`Worker`]): nothing here is global to the
@@ -19,6 +19,7 @@ pub mod cancel;
 mod cli;
 pub mod config;
 mod connection;
+pub mod cores;
 mod error;
 pub mod executor;
 mod heartbeat;

@@ -28,6 +28,12 @@ pub(crate) fn caught<T>(kernel: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
+/// Runs a part of a kernel on another thread than the kernel's, where its panic is not printed either.
+pub(crate) fn quietly<T>(part: impl FnOnce() -> T) -> T {
+    IN_KERNEL.set(true);
+    part()
+}
+
 fn text(payload: Box<dyn Any + Send>) -> String {
     match payload.downcast::<String>() {
         Ok(text) => shorten(&text),

@@ -10,6 +10,7 @@ mod tests;
 
 use crate::{
     cancel::Cancel,
+    cores::{Busy, Cores},
     kernel::Kinds,
     panics,
     queue::{Capacity, Charge, FairQueue, SessionId, Ticket},
@@ -39,6 +40,8 @@ pub(crate) struct Pool {
     /// How many tasks, and bytes of input, may wait while every slot is busy.
     limit: Capacity,
     state: Mutex<State>,
+    /// What kernels run on. None is lent unless [`with_cores`](Self::with_cores) says how many there are.
+    cores: Arc<Cores>,
     /// Counts the kernels that run. Closed from the start, because it is only ever waited for at a drain.
     running: TaskTracker,
 }
@@ -104,6 +107,7 @@ struct Permit {
     charge: Charge,
     started: Instant,
     _running: TaskTrackerToken,
+    _core: Busy,
 }
 
 impl Drop for Permit {
@@ -131,12 +135,18 @@ impl Pool {
             draining: false,
             closed: false,
         };
-        Self { limit, state: Mutex::new(state), running }
+        Self { limit, state: Mutex::new(state), cores: Cores::new(0), running }
     }
 
     /// The same, in which inputs of at most so many bytes may wait.
     pub(crate) fn with_bytes(mut self, bytes: usize) -> Self {
         self.limit.bytes = bytes;
+        self
+    }
+
+    /// The same, whose kernels may use so many cores together, also those of slots that are idle.
+    pub(crate) fn with_cores(mut self, cores: u32) -> Self {
+        self.cores = Cores::new(cores);
         self
     }
 
@@ -278,8 +288,9 @@ impl Pool {
         let running = self.running.token();
         drop(state);
         let timeout = job.assignment.timeout_ms.map(Duration::from_millis);
-        job.cancel = job.cancel.started(timeout);
-        let permit = Permit { pool: self.clone(), charge, started: Instant::now(), _running: running };
+        job.cancel = job.cancel.started(timeout).helped_by(&self.cores);
+        let (started, core) = (Instant::now(), self.cores.occupy());
+        let permit = Permit { pool: self.clone(), charge, started, _running: running, _core: core };
         Some(Running { job, permit })
     }
 }

@@ -42,6 +42,10 @@ fn waiting_bytes() -> usize {
     usize::try_from(machine::memory() / 4).unwrap_or(usize::MAX)
 }
 
+fn pool(config: &Config) -> Pool {
+    Pool::new(config.queue).with_bytes(waiting_bytes())
+}
+
 /// A worker that listens and does not work yet.
 pub struct Worker {
     config: Config,
@@ -72,7 +76,7 @@ impl Worker {
             return Err(Error::Insecure { address: local });
         }
         let kinds = Arc::new(kinds.memory_limit(config.task_memory));
-        let pool = Arc::new(Pool::new(config.queue).with_bytes(waiting_bytes()));
+        let pool = Arc::new(pool(&config).with_cores(config.slots));
         let worker = Self { config, kinds, network, executor: Executor::Threads, pool, listener, local };
         worker.info().validate().map_err(Error::Invalid)?;
         Ok(worker)
@@ -81,6 +85,10 @@ impl Worker {
     /// Has it run on something else than threads.
     #[must_use]
     pub fn on(mut self, executor: Executor) -> Self {
+        if matches!(executor, Executor::Simulated(_)) {
+            // A simulation is repeatable because it has one thread: no core is lent.
+            self.pool = Arc::new(pool(&self.config));
+        }
         self.executor = executor;
         self
     }

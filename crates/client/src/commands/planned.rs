@@ -26,6 +26,7 @@ pub(super) struct Planner {
     limits: Limits,
     remarks: bool,
     here: Hands,
+    kernels: LocalKernels,
     cluster: Option<(Cluster, Client)>,
 }
 
@@ -49,8 +50,9 @@ impl Planner {
             Some((cluster, client))
         };
         let limits = Limits { memory: split.memory.0, timeout: setup.task_timeout, verify: split.verify };
-        let here = Hands::Local(LocalKernels::new());
-        Ok(Self { split, limits, remarks: setup.remarks(), here, cluster })
+        let kernels = LocalKernels::new();
+        let here = Hands::Local(kernels.clone());
+        Ok(Self { split, limits, remarks: setup.remarks(), here, kernels, cluster })
     }
 
     /// Decides about a task, and says so if that was asked for.
@@ -80,6 +82,18 @@ impl Planner {
         let Plan { place, pieces, .. } = chosen;
         let hands = there.filter(|_| place == Place::Cluster).unwrap_or_else(|| self.here.clone());
         Planned { hands, pieces, limits: self.limits, began: Instant::now(), remarks: self.remarks }
+    }
+
+    /// A task that is next to nothing: on a worker, if there is a cluster.
+    pub(super) fn little(&self) -> Planned {
+        let there = self.cluster.as_ref().map(|(_, client)| Hands::Cluster(client.clone()));
+        let hands = there.unwrap_or_else(|| self.here.clone());
+        Planned { hands, pieces: 1, limits: self.limits, began: Instant::now(), remarks: self.remarks }
+    }
+
+    /// The kernels of this process.
+    pub(super) fn kernels(&self) -> &LocalKernels {
+        &self.kernels
     }
 
     /// The client, if there is a cluster.

@@ -1,17 +1,18 @@
-//! A factorial as parts, a tree of products, and a text.
+//! A factorial as parts, and a tree of products.
 //!
 //! n! is the product of p^e over the primes p up to n (e by Legendre's formula). A part has the primes of a range;
 //! ranges that multiply their bounds by the same factor give parts of about as many bits, because the primes up to
-//! x contribute n log x of them (Mertens). Twos and fives are left to the text, where they are zeros at the end
-//! and a shift. Parts are multiplied two by two on the workers, whichever pair of neighbours is there first.
+//! x contribute n log x of them (Mertens). Twos and fives are left out: in decimal they are zeros at the end and a
+//! shift. Parts are multiplied two by two on the workers, whichever pair of neighbours is there first.
 //!
-//! What this gains is bounded: the last product and the text take one worker each.
+//! The number is written out by whoever asked for it: in decimal it takes more than twice as many bytes. What
+//! splitting gains is bounded by that, and by the last product, which takes one worker.
 
 use super::{GiantError, Hands, Limits, flight::Flight};
-use crate::job::answer::broken;
+use crate::{job::answer::broken, local::Factored};
 use sgdt_proto::{
     buffer::Buffer,
-    kind::natural::{DECIMAL, Decimal, MULTIPLY, Multiply, PART, Part},
+    kind::natural::{MULTIPLY, Multiply, PART, Part},
     task::TaskError,
 };
 use std::{collections::BTreeMap, f64::consts::LOG2_E};
@@ -22,22 +23,18 @@ const LARGEST: u64 = u32::MAX as u64;
 /// A place in the tree: how far from the leaves, and which one.
 type Node = (u32, u64);
 
-/// The digits of n!, in ASCII, from at most so many parts.
+/// n!, from at most so many parts.
 ///
 /// # Errors
 /// `too-large`: nobody computes it. That of a piece.
-pub async fn digits(hands: &Hands, n: u64, parts: u32, limits: Limits) -> Result<Buffer, GiantError> {
+pub async fn factored(hands: &Hands, n: u64, parts: u32, limits: Limits) -> Result<Factored, GiantError> {
     if n > LARGEST {
         let message = format!("{n} is larger than {LARGEST}, the largest number whose factorial is computed");
         return Err(TaskError::too_large(message).into());
     }
     let core = product(hands, n, parts, limits).await?;
-    let (twos, zeros) = (multiplicity(n, 2), multiplicity(n, 5));
-    let mut flight = Flight::new(hands, limits);
-    flight.launch((), DECIMAL, &Decimal { number: core, shift: twos - zeros, zeros }, 0)?;
-    let text: Option<((), Buffer)> = flight.land().await?;
-    let text = text.map(|((), text)| text).filter(|text| text.as_bytes().iter().all(u8::is_ascii_digit));
-    Ok(text.ok_or_else(|| broken("its digits are no digits"))?)
+    let core = core.into_scalars().map_err(|len| broken(&format!("{len} bytes are no limbs")))?;
+    Ok(Factored { core, twos: multiplicity(n, 2), fives: multiplicity(n, 5) })
 }
 
 /// The limbs of n! without its factors 2 and 5.
@@ -119,7 +116,7 @@ fn multiplicity(n: u64, p: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::local::LocalKernels;
+    use crate::local::{Cancel, Form, LocalKernels};
     use sgdt_proto::{
         kind::factorial::{Input, KIND, Output},
         task::ErrorCode,
@@ -137,8 +134,14 @@ mod tests {
             let ((), expected) = whole.land::<Output>().await.unwrap().unwrap();
             for parts in [1, 2, 3, 5, 8, 13] {
                 let limits = Limits { memory: 1000, verify: true, timeout: None };
-                let text = digits(&hands(), n, parts, limits).await.unwrap();
-                assert_eq!(Some(text), expected.decimal, "{n}! in {parts} parts");
+                let mut text = Vec::new();
+                let sink = |piece: &[u8]| {
+                    text.extend_from_slice(piece);
+                    Ok(())
+                };
+                let number = factored(&hands(), n, parts, limits).await.unwrap();
+                number.write(Form::Decimal, &Cancel::new(), sink).unwrap();
+                assert_eq!(Some(Buffer::from(text)), expected.decimal, "{n}! in {parts} parts");
             }
         }
     }
@@ -154,7 +157,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_nobody_computes_is_refused_at_once() {
-        let error = digits(&hands(), 1 << 32, 4, Limits::default()).await.unwrap_err();
+        let error = factored(&hands(), 1 << 32, 4, Limits::default()).await.unwrap_err();
         assert!(matches!(error, GiantError::Task(error) if error.code == ErrorCode::TooLarge));
     }
 }

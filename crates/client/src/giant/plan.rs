@@ -138,9 +138,11 @@ fn seconds(
     limits: &Limits,
 ) -> f64 {
     let bytes = limits.memory / (u64::from(power.slots) + 1);
-    let phases = task.phases(pieces, bytes);
+    let phases = task.phases(pieces, bytes, link.is_some());
+    // What other slots a worker has, and whether they are idle, is not known.
+    let threads = if pieces == 1 && link.is_none() { power.slots } else { 1 };
     let rounds = (phases.pieces / f64::from(power.slots.max(1))).ceil().max(1.0);
-    let shared = phases.shared / phases.pieces * rounds / power.rate;
+    let shared = phases.shared / phases.pieces * rounds / (power.rate * task.speedup(threads));
     let (transfer, trips) =
         link.map_or((0.0, 0.0), |link| (phases.bytes / link.bytes, link.round_trip * phases.trips));
     // Where kernels are slower than usual, so is everything else.
@@ -149,6 +151,7 @@ fn seconds(
         + shared.max(transfer)
         + shared.min(transfer) / rounds
         + phases.last / power.rate
+        + phases.here / (rates.here.rate * task.speedup(rates.here.slots))
         + trips
 }
 

@@ -53,6 +53,11 @@ impl Destination {
         &self.shown
     }
 
+    /// Where it is, seen from here.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Writes the file: these parts, one after the other.
     ///
     /// # Errors
@@ -92,7 +97,7 @@ impl Destination {
         Ok(begun)
     }
 
-    fn cannot(&self, error: &io::Error) -> TaskError {
+    pub(super) fn cannot(&self, error: &io::Error) -> TaskError {
         TaskError::new(ErrorCode::GaveUp, format!("cannot write {}: {error}", self.path.display()))
     }
 
@@ -151,6 +156,22 @@ impl Part {
             Content::Finished => Ok(()),
         };
         written.map_err(|error| self.to.cannot(&error))
+    }
+
+    /// Cuts off what is beyond so many bytes.
+    ///
+    /// # Errors
+    /// As [`write_at`](Self::write_at).
+    pub(super) fn truncate(&mut self, len: usize) -> Result<(), TaskError> {
+        let cut = match &mut self.content {
+            Content::File { file, .. } => file.set_len(len as u64),
+            Content::Kept(kept) => {
+                kept.truncate(len);
+                Ok(())
+            }
+            Content::Finished => Ok(()),
+        };
+        cut.map_err(|error| self.to.cannot(&error))
     }
 
     /// Puts it in its place.

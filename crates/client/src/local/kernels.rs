@@ -2,9 +2,18 @@
 
 use crate::dispatch::{TaskResult, TaskSpec};
 use sgdt_proto::task::{ErrorCode, TaskError};
-use sgdt_worker::{cancel::Cancel, kernel::Kinds, machine};
+use sgdt_worker::{cores::Cores, kernel::Kinds, machine};
 use std::{fmt, num::NonZeroU32, sync::Arc};
-use tokio::{sync::Semaphore, task::spawn_blocking, time::Instant};
+use tokio::{
+    sync::Semaphore,
+    task::{JoinHandle, spawn_blocking},
+    time::Instant,
+};
+
+pub use sgdt_worker::{
+    cancel::Cancel,
+    kernel::factorial::written::{Factored, Form},
+};
 
 /// The built-in kinds, computed by threads of this process: as many at a time as it has cores. Clones share them.
 #[derive(Clone)]
@@ -12,6 +21,7 @@ pub struct LocalKernels {
     kinds: Kinds,
     threads: u32,
     free: Arc<Semaphore>,
+    cores: Arc<Cores>,
 }
 
 impl LocalKernels {
@@ -24,7 +34,7 @@ impl LocalKernels {
     pub fn with_threads(threads: NonZeroU32) -> Self {
         let free = Arc::new(Semaphore::new(threads.get() as usize));
         let kinds = Kinds::builtin().memory_limit(machine::memory() / u64::from(threads.get()));
-        Self { kinds, threads: threads.get(), free }
+        Self { kinds, threads: threads.get(), free, cores: Cores::new(threads.get()) }
     }
 
     /// How many tasks run at a time.
@@ -36,8 +46,9 @@ impl LocalKernels {
     pub async fn run(&self, TaskSpec { kind, payload, timeout, check }: TaskSpec) -> TaskResult {
         // It is never closed; were it, the task would run all the same.
         let permit = self.free.clone().acquire_owned().await;
-        let cancel = CancelOnDrop(Cancel::new());
+        let cancel = CancelOnDrop(Cancel::new().helped_by(&self.cores));
         let (kinds, name, started) = (self.kinds.clone(), kind.clone(), cancel.0.clone().started(timeout));
+        let core = self.cores.occupy();
         let begun = Instant::now();
         let output = spawn_blocking(move || {
             let output = kinds.run(&name, payload, &started).and_then(|output| {
@@ -46,12 +57,48 @@ impl LocalKernels {
                 let verdict = check.map_or(Ok(()), |check| check.judge(output.clone()));
                 verdict.map(|()| output).map_err(wrong)
             });
-            drop(permit);
+            drop((permit, core));
             output
         });
         let output =
             output.await.unwrap_or_else(|error| Err(TaskError::new(ErrorCode::Panicked, error.to_string())));
         TaskResult { kind, worker: None, attempts: 1, run: begun.elapsed(), output }
+    }
+}
+
+impl LocalKernels {
+    /// Does something on a thread of its own, with the help of those that are idle.
+    pub fn start<T: Send + 'static>(&self, work: impl FnOnce(&Cancel) -> T + Send + 'static) -> Work<T> {
+        let (cancel, core) = (Cancel::new().helped_by(&self.cores), self.cores.occupy());
+        let told = cancel.clone();
+        let done = spawn_blocking(move || {
+            let done = work(&told);
+            drop(core);
+            done
+        });
+        Work { done, cancel: CancelOnDrop(cancel) }
+    }
+}
+
+/// Something under way. Dropping it cancels it.
+#[derive(Debug)]
+pub struct Work<T> {
+    done: JoinHandle<T>,
+    cancel: CancelOnDrop,
+}
+
+impl<T> Work<T> {
+    /// Asks it to stop.
+    pub fn stop(&self) {
+        self.cancel.0.cancel();
+    }
+
+    /// Waits for its end. May be called again when it was not waited for to the end.
+    ///
+    /// # Errors
+    /// It panicked.
+    pub async fn done(&mut self) -> Result<T, TaskError> {
+        (&mut self.done).await.map_err(|error| TaskError::new(ErrorCode::Panicked, error.to_string()))
     }
 }
 
@@ -67,6 +114,7 @@ impl fmt::Debug for LocalKernels {
     }
 }
 
+#[derive(Debug)]
 struct CancelOnDrop(Cancel);
 
 impl Drop for CancelOnDrop {

@@ -9,7 +9,7 @@ use sgdt_proto::{
     buffer::Buffer,
     kind::{
         factorial::{Input, Output},
-        natural::{Decimal, Multiply, Part},
+        natural::{Multiply, Part},
     },
 };
 
@@ -128,18 +128,6 @@ impl Checkable for Multiply {
     }
 }
 
-impl Checkable for Decimal {
-    fn check(self) -> Option<Check> {
-        Some(Check::new(move |text: Buffer| {
-            let (words, number) = (words(text.as_bytes())?, limbs(&self.number)?);
-            agree(|prime| {
-                let tens = prime.times(prime.power(2, self.shift), prime.power(10, self.zeros));
-                (prime.decimal(&words), prime.times(prime.limbs(&number), tens))
-            })
-        }))
-    }
-}
-
 fn agree(residues: impl Fn(Prime) -> (u64, u64)) -> Result<(), String> {
     match PRIMES.into_iter().find(|&prime| {
         let (found, expected) = residues(prime);
@@ -231,11 +219,6 @@ mod tests {
             assert_eq!(judge(factors.clone(), &square), Ok(()));
             assert!(judge(factors, &Buffer::from_scalars(vec![2u64])).is_err());
             assert!(judge(part, &Buffer::from_scalars(vec![0u64])).is_err());
-            let decimal = Decimal { number: limbs, shift: 7, zeros: 3 };
-            let text: Buffer = computed(natural::DECIMAL, &decimal).await.decode().unwrap();
-            assert_eq!(judge(decimal.clone(), &text), Ok(()));
-            let wrong = [text.as_bytes(), b"0"].concat();
-            assert!(judge(decimal, &Buffer::from(wrong)).is_err());
         }
     }
 

@@ -1,4 +1,4 @@
-//! The kinds that a factorial too large for one worker is made of: parts of it, their products, and its text.
+//! The kinds that a factorial too large for one worker is made of: parts of it, and their products.
 //!
 //! Naturals travel as their 64-bit limbs, the least significant first, without zeros at the end: zero is none.
 
@@ -11,11 +11,8 @@ pub const PART: &str = "factorial-part";
 /// The product of two naturals: [`Multiply`] gives a natural's limbs.
 pub const MULTIPLY: &str = "multiply";
 
-/// The text of a natural: [`Decimal`] gives digits in ASCII.
-pub const DECIMAL: &str = "decimal";
-
 /// Which part of n!: the product of `p` to the power of how often it divides n!, over the primes `p` in
-/// `above < p <= up_to` other than 2 and 5. Those two make tens, and are left to the text.
+/// `above < p <= up_to` other than 2 and 5. Those two make tens, and are left to whoever writes it out.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Part {
     /// The number whose factorial it is.
@@ -33,15 +30,4 @@ pub struct Multiply {
     pub left: Buffer,
     /// Limbs.
     pub right: Buffer,
-}
-
-/// The number `number` * 2^`shift` * 10^`zeros`, to be written out.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct Decimal {
-    /// Limbs.
-    pub number: Buffer,
-    /// How many twos.
-    pub shift: u64,
-    /// How many tens.
-    pub zeros: u64,
 }

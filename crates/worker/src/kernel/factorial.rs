@@ -1,19 +1,20 @@
-//! `factorial`: n!, exactly, on one thread.
+//! `factorial`: n!, exactly, on as many threads as are idle.
 //!
 //! - `swing` computes it by prime factors, squarings and product trees;
-//! - `multiply` is the multiplication under all of it: `malachite`'s, in pieces that can be cancelled;
-//! - `decimal` writes it out;
+//! - `multiply` is the multiplication under all of it: `malachite`'s where it is small;
+//! - `decimal` and [`written`] write it out;
 //! - [`pieces`] has the kinds that several workers share a factorial by;
 //! - `count` tells how many digits it has, which is all that a summary needs.
 //!
-//! Peak memory: 12 to 16 times the size of n! in binary, most of it while the text is made. The text itself, which is
-//! 2.4 times that size, is in it.
+//! Peak memory: up to 26 times the size of n! in binary, when the first product of the text is made; that depends on
+//! how well it fits a transform's length.
 
 mod count;
 mod decimal;
 mod multiply;
 pub mod pieces;
 mod swing;
+pub mod written;
 
 use super::{Cost, Kernel};
 use crate::cancel::Cancel;
@@ -27,8 +28,8 @@ use std::f64::consts::{E, LOG2_E, LOG10_2, TAU};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Factorial;
 
-/// Peak memory by the size of the result in binary, as measured for n from 10^5 to 2 * 10^7.
-const MEMORY: f64 = 16.0;
+/// Peak memory by the size of the result in binary.
+const MEMORY: f64 = 26.0;
 
 /// What even a small factorial may take, in bytes.
 const LITTLE: f64 = (1 << 22) as f64;
@@ -62,8 +63,7 @@ impl Kernel for Factorial {
         let factored = swing::factorial(small(n)?, cancel)?;
         let zeros = usize::try_from(factored.fives).map_err(|_| too_large(n))?;
         // The twos outnumber the fives: of every pair, one ten.
-        let mut text = decimal::digits(factored.core << (factored.twos - factored.fives), zeros, cancel)?;
-        text.resize(text.len() + zeros, b'0');
+        let text = decimal::text(&(factored.core << (factored.twos - factored.fives)), zeros, cancel)?;
         Ok(Output { digits: text.len() as u64, decimal: (!summary).then(|| text.into()) })
     }
 }

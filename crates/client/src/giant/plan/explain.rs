@@ -20,11 +20,11 @@ pub struct Explanation<'a> {
 impl fmt::Display for Explanation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { task, rates, plans, chosen } = self;
-        writeln!(f, "plan: {}, predicted to take {}", way(chosen, rates), after(chosen.seconds))?;
+        writeln!(f, "plan: {}, predicted to take {}", way(task, chosen, rates), after(chosen.seconds))?;
         let all = plans.cluster.iter().flat_map(|(one, split)| [one, split]);
         let others = [&plans.local].into_iter().chain(all);
         for plan in others.filter(|plan| (plan.place, plan.pieces) != (chosen.place, chosen.pieces)) {
-            writeln!(f, "  {} would take {}", way(plan, rates), after(plan.seconds))?;
+            writeln!(f, "  {} would take {}", way(task, plan, rates), after(plan.seconds))?;
         }
         if chosen.place == Place::Cluster && plans.local.seconds < chosen.seconds {
             writeln!(f, "  a local run is faster: try --plan local")?;
@@ -42,10 +42,13 @@ impl fmt::Display for Explanation<'_> {
     }
 }
 
-fn way(plan: &Plan, rates: &Rates) -> String {
+fn way(task: &Task, plan: &Plan, rates: &Rates) -> String {
     let slots = rates.cluster.map_or(0, |(power, _)| power.slots);
     match (plan.place, plan.pieces) {
-        (Place::Here, 1) => "local, on one thread".to_owned(),
+        (Place::Here, 1) if rates.here.slots == 1 || task.speedup(2) == 1.0 => {
+            "local, on one thread".to_owned()
+        }
+        (Place::Here, 1) => format!("local, on {} threads", rates.here.slots),
         (Place::Here, pieces) => format!("local, in {pieces} pieces on {} threads", rates.here.slots),
         (Place::Cluster, 1) => "as a whole on one worker".to_owned(),
         (Place::Cluster, pieces) => format!("split into {pieces} pieces over {slots} slots"),

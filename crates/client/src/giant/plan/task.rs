@@ -40,6 +40,8 @@ pub(super) struct Phases {
     pub(super) bytes: f64,
     /// Seconds of this process.
     pub(super) client: f64,
+    /// Units of work that this process does in the end, on all its threads.
+    pub(super) here: f64,
     /// How often there is nothing to do but wait for a message to go there and back.
     pub(super) trips: f64,
 }
@@ -49,11 +51,16 @@ const COPY: f64 = 2e9;
 const RANGE_NUMBERS: f64 = 1e9;
 const RANGE_LINES: f64 = 2.5e8;
 
-/// Bits of a factorial that one core computes in a second from its primes; those of a product; those that it writes
-/// as digits.
-const TREE: f64 = 4e8;
-const PRODUCT: f64 = 1e9;
-const TEXT: f64 = 5e7;
+/// How long one core takes for the factorial of a million, and for its digits; and for one of how many times as many
+/// bits it takes how much longer: as measured from 10^6 to 2 * 10^7. It is more than n log n, because memory is slower
+/// than caches.
+const CORE: f64 = 0.067;
+const TEXT: f64 = 0.363;
+const MILLION: f64 = 1.85e7;
+const GROWTH: f64 = 1.093;
+
+/// How much of the work on a factorial is shared by its parts: the two last products take one worker each.
+const SHARED: f64 = 0.5;
 
 impl Task {
     /// Units of work that one core does in a second where nothing else is known.
@@ -66,8 +73,8 @@ impl Task {
         }
     }
 
-    /// What so many pieces come to, where none is to take more than so many bytes.
-    pub(super) fn phases(&self, pieces: u32, most_bytes: u64) -> Phases {
+    /// What so many pieces come to, here or `there`, where none is to take more than so many bytes.
+    pub(super) fn phases(&self, pieces: u32, most_bytes: u64, there: bool) -> Phases {
         let whole = pieces == 1;
         let count = f64::from(pieces);
         match *self {
@@ -83,36 +90,52 @@ impl Task {
                     last: 0.0,
                     bytes: 8.0 * (grid.sent(shape) as f64 + m * n),
                     client: (packed + placed) / COPY,
+                    here: 0.0,
                     trips: 1.0,
                 }
             }
             Self::Numbers { bytes } => Self::ranges(bytes, count, most_bytes, RANGE_NUMBERS),
             Self::Lines { bytes } => Self::ranges(bytes, count, most_bytes, RANGE_LINES),
             Self::Factorial { n } => {
-                let (bits, bytes) = (factorial::bytes(n) as f64 * 8.0, factorial::bytes(n) as f64);
-                let text = 2.4 * bytes;
-                if whole {
-                    let work = bits / TREE + bits / PRODUCT + bits / TEXT;
+                let bytes = factorial::bytes(n) as f64;
+                let growth = (8.0 * bytes / MILLION).powf(GROWTH);
+                let (core, text) = (CORE * growth, TEXT * growth);
+                if whole && there {
                     return Phases {
                         pieces: 1.0,
-                        shared: work,
+                        shared: core + text,
                         last: 0.0,
-                        bytes: text,
+                        bytes: 2.4 * bytes,
                         client: 0.0,
+                        here: 0.0,
                         trips: 1.0,
                     };
                 }
-                // Of the products, all but the last two levels are shared well enough to count as free.
+                let levels = count.log2().ceil();
                 Phases {
                     pieces: count,
-                    shared: bits / TREE,
-                    last: 1.5 * bits / PRODUCT + bits / TEXT,
+                    shared: if whole { core } else { SHARED * core },
+                    last: if whole { 0.0 } else { (1.0 - SHARED) * core },
                     // Every level comes back, and goes out again.
-                    bytes: 2.0 * bytes * (count.log2().ceil() + 1.0) + text,
+                    bytes: 2.0 * bytes * (levels + 1.0),
                     client: 0.0,
-                    trips: count.log2().ceil() + 2.0,
+                    here: text,
+                    trips: levels + 1.0,
                 }
             }
+        }
+    }
+
+    /// How many times as fast a task as a whole is on so many threads.
+    pub(super) fn speedup(&self, threads: u32) -> f64 {
+        /// How much of a thread's time another one takes, in memory that they share and in work that cannot be.
+        const FRICTION: f64 = 0.15;
+        match self {
+            Self::Factorial { .. } => {
+                let threads = f64::from(threads);
+                threads / (1.0 + FRICTION * (threads - 1.0))
+            }
+            _ => 1.0,
         }
     }
 
@@ -128,6 +151,7 @@ impl Task {
             last: 0.0,
             bytes: 2.0 * bytes,
             client: if whole { 0.0 } else { bytes / rate + bytes / COPY },
+            here: 0.0,
             trips: 1.0,
         }
     }

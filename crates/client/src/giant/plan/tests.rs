@@ -58,6 +58,18 @@ fn the_text_bounds_what_a_split_factorial_gains() {
 }
 
 #[test]
+fn factorials_take_as_long_as_was_measured() {
+    // Seconds of one core, with the text: measured on such a core as the constants are for.
+    let alone = Rates { here: power(1, 1.0), cluster: None };
+    for (n, measured) in [(1_000_000, 0.43), (5_000_000, 2.87), (20_000_000, 14.4)] {
+        let predicted = plans(Task::Factorial { n }, alone).local.seconds;
+        assert!((predicted / measured - 1.0).abs() < 0.1, "{n}: {predicted}");
+    }
+    let two = plans(Task::Factorial { n: 5_000_000 }, Rates { here: power(2, 1.0), cluster: None }).local;
+    assert!(two.pieces == 1 && two.seconds < 2.0, "{two:?}");
+}
+
+#[test]
 fn without_workers_there_is_this_process() {
     let alone = Rates { here: power(4, 1e8), cluster: None };
     let plans = plans(Task::Lines { bytes: 1 << 30 }, alone);

@@ -1,124 +1,167 @@
-//! Multiplication of large naturals that can be stopped.
+//! Multiplication of large naturals that can be stopped, on as many threads as are idle.
 //!
-//! `malachite` multiplies in quasi-linear time, but a call cannot be interrupted, and from some seven million digits
-//! on one call takes more than 50 ms. Above that size factors are split here first, by Toom and Cook's method in
-//! three parts (Cook 1966; the points are 0, 1, -1, 2 and infinity, as in Bodrato and Zanoni, ISSAC 2007): five
-//! products of a third of the size. That costs up to twice the time of the one call, which is some tenth of the
-//! factorial of ten million with its text, and nothing below that of two million. The five products are independent
-//! of each other.
+//! `malachite` multiplies in quasi-linear time, but on one thread, and a call cannot be interrupted. So large products
+//! are made here: the factors are taken for polynomials whose coefficients are known modulo eight primes, one to a lane
+//! of a vector register ([`lanes`]); [`transform`] takes polynomials to their values and back; [`words`] takes naturals
+//! to coefficients and back (Pollard, "The fast Fourier transform in a finite field", Math. Comp. 25, 1971; with small
+//! primes in doubles as in FLINT's `fft_small`).
+//!
+//! Peak memory beside the factors and the product: 7 to 11 times the product's size, and 4 to 7 times for a square.
+
+mod lanes;
+mod transform;
+mod words;
 
 use crate::cancel::Cancel;
+use faer::traits::pulp::Arch;
+use lanes::Lanes;
 use malachite_base::num::{
-    arithmetic::traits::{DivExact, ModPowerOf2, Square, UnsignedAbs},
+    arithmetic::traits::{ModPowerOf2, Square},
     logic::traits::SignificantBits,
 };
-use malachite_nz::{integer::Integer, natural::Natural};
+use malachite_nz::natural::Natural;
 use sgdt_proto::task::TaskError;
+use transform::{SHARED, Twiddles};
 
-/// The largest product that is left to one call, in bits: some 50 ms.
-const MAX_BITS: u64 = 3 << 24;
+/// Which products are left to `malachite`.
+struct Small {
+    /// Those of fewer bits: it is faster.
+    bits: u64,
+    /// Those with a factor of fewer bits: it takes them for what they are. Long ones are halved until they have at
+    /// most `long` bits, some 50 ms.
+    short: u64,
+    long: u64,
+}
+
+const SMALL: Small = Small { bits: 1 << 20, short: 1 << 16, long: 3 << 24 };
 
 /// `a` times `b`.
 ///
 /// # Errors
-/// `cancelled` or `timeout`.
+/// `cancelled` or `timeout`; `too-large`: there is no memory for it.
 pub(super) fn product(a: &Natural, b: &Natural, cancel: &Cancel) -> Result<Natural, TaskError> {
-    multiply(a, b, MAX_BITS, cancel)
+    multiply(a, b, &SMALL, cancel)
 }
 
-/// `a` times itself, for which `malachite` needs two thirds of the time.
+/// `a` times itself, which takes two thirds of the time.
 ///
 /// # Errors
-/// `cancelled` or `timeout`.
+/// As [`product`].
 pub(super) fn square(a: &Natural, cancel: &Cancel) -> Result<Natural, TaskError> {
-    multiply(a, a, MAX_BITS, cancel)
+    multiply(a, a, &SMALL, cancel)
 }
 
-/// Factors of one word are not worth splitting for, whatever the other.
-const WORD: u64 = 64;
-
-fn multiply(a: &Natural, b: &Natural, max_bits: u64, cancel: &Cancel) -> Result<Natural, TaskError> {
+fn multiply(a: &Natural, b: &Natural, small: &Small, cancel: &Cancel) -> Result<Natural, TaskError> {
     cancel.check()?;
     let (a, b) = if a.significant_bits() < b.significant_bits() { (b, a) } else { (a, b) };
     let (long, short) = (a.significant_bits(), b.significant_bits());
-    if long + short <= max_bits || short <= WORD {
-        Ok(if std::ptr::eq(a, b) { a.square() } else { a * b })
-    } else if long >= 2 * short {
+    if short < small.short && long > small.long.max(2 * short) {
         let half = long.div_ceil(2);
-        let low = multiply(&a.mod_power_of_2(half), b, max_bits, cancel)?;
-        Ok((multiply(&(a >> half), b, max_bits, cancel)? << half) + low)
-    } else {
-        in_thirds(a, b, long.div_ceil(3), max_bits, cancel)
+        let (low, high) = cancel.join(
+            || multiply(&a.mod_power_of_2(half), b, small, cancel),
+            || multiply(&(a >> half), b, small, cancel),
+        );
+        return Ok((high? << half) + low?);
     }
-}
-
-/// Splits `a` and `b` into parts of `bits` bits, and takes them for polynomials of degree 2.
-fn in_thirds(
-    a: &Natural,
-    b: &Natural,
-    bits: u64,
-    max_bits: u64,
-    cancel: &Cancel,
-) -> Result<Natural, TaskError> {
-    let values_of_a = Values::of(a, bits);
     let squaring = std::ptr::eq(a, b);
-    let values_of_b = (!squaring).then(|| Values::of(b, bits));
-    let (x, y) = (&values_of_a, values_of_b.as_ref().unwrap_or(&values_of_a));
-
-    let at_0 = multiply(&x.at_0, &y.at_0, max_bits, cancel)?;
-    let at_1 = multiply(&x.at_1, &y.at_1, max_bits, cancel)?;
-    let at_2 = multiply(&x.at_2, &y.at_2, max_bits, cancel)?;
-    let at_infinity = multiply(&x.at_infinity, &y.at_infinity, max_bits, cancel)?;
-    let at_minus_1 = multiply(&x.at_minus_1, &y.at_minus_1, max_bits, cancel)?;
-    let at_minus_1 = Integer::from_sign_and_abs(x.negative == y.negative, at_minus_1);
-
-    // The product is c0 + c1 z + c2 z^2 + c3 z^3 + c4 z^4 at z = 2^bits, and no coefficient is negative.
-    let (c0, c4) = (at_0, at_infinity);
-    let at_1 = Integer::from(at_1);
-    let even: Natural = ((&at_1 + &at_minus_1) >> 1u32).unsigned_abs();
-    let odd: Natural = ((at_1 - at_minus_1) >> 1u32).unsigned_abs();
-    let c2 = even - &c0 - &c4;
-    let odd_at_2 = (at_2 - &c0 - (&c2 << 2u32) - (&c4 << 4u32)) >> 1u32;
-    let c3 = (odd_at_2 - &odd).div_exact(Natural::from(3u32));
-    let c1 = odd - &c3;
-    cancel.check()?;
-    Ok(c0 + ((c1 + ((c2 + ((c3 + (c4 << bits)) << bits)) << bits)) << bits))
-}
-
-/// A polynomial of degree 2 at the five points. At -1 it is given by its size, and whether that is negative.
-struct Values {
-    at_0: Natural,
-    at_1: Natural,
-    at_minus_1: Natural,
-    negative: bool,
-    at_2: Natural,
-    at_infinity: Natural,
-}
-
-impl Values {
-    fn of(number: &Natural, bits: u64) -> Self {
-        let low = number.mod_power_of_2(bits);
-        let middle = (number >> bits).mod_power_of_2(bits);
-        let high = number >> (2 * bits);
-        let outer = &low + &high;
-        let negative = outer < middle;
-        Self {
-            at_1: &outer + &middle,
-            at_minus_1: if negative { &middle - &outer } else { outer - &middle },
-            negative,
-            at_2: &low + (middle << 1u32) + (&high << 2u32),
-            at_0: low,
-            at_infinity: high,
-        }
+    if long + short < small.bits || short < small.short || !has_fused_multiply_add() {
+        return Ok(if squaring { a.square() } else { a * b });
     }
+    let (a, b) = (a.as_limbs_asc(), (!squaring).then(|| b.as_limbs_asc()));
+    Ok(Natural::from_owned_limbs_asc(convolution(a, b, cancel)?))
+}
+
+/// Without it the library's multiplication is faster by far. Processors have had it since 2013.
+fn has_fused_multiply_add() -> bool {
+    !matches!(Arch::new(), Arch::Scalar)
+}
+
+/// The limbs of `a` times `b`, or of `a` times itself.
+fn convolution(a: &[u64], b: Option<&[u64]>, cancel: &Cancel) -> Result<Vec<u64>, TaskError> {
+    let limbs = a.len() + b.map_or(a.len(), <[u64]>::len);
+    let length = transform::length(words::count(a.len()) + words::count(limbs - a.len()));
+    let twiddles = Twiddles::of(length, cancel)?;
+    let values = |limbs: &[u64]| {
+        let mut x = reserved(length)?;
+        x.resize(length, Lanes::ZERO);
+        words::spread(limbs, &mut x, cancel)?;
+        transform::forward(&mut x, &twiddles, cancel)?;
+        Ok(x)
+    };
+    let mut x;
+    if let Some(b) = b {
+        let (of_a, of_b) = cancel.join(|| values(a), || values(b));
+        x = of_a?;
+        pointwise(&mut x, &of_b?, cancel)?;
+    } else {
+        x = values(a)?;
+        squares(&mut x, cancel)?;
+    }
+    transform::backward(&mut x, &twiddles, cancel)?;
+    drop(twiddles);
+    let mut product = reserved(limbs)?;
+    product.resize(limbs, 0);
+    words::gather(&x, transform::scale(length), &mut product, cancel)?;
+    Ok(product)
+}
+
+/// The values of a product of polynomials, of up to one prime in size.
+fn pointwise(x: &mut [Lanes], y: &[Lanes], cancel: &Cancel) -> Result<(), TaskError> {
+    cancel.check()?;
+    if x.len() > SHARED {
+        let middle = x.len() / 2;
+        let ((x, x2), (y, y2)) = (x.split_at_mut(middle), y.split_at(middle));
+        let (front, back) = cancel.join(|| pointwise(x, y, cancel), || pointwise(x2, y2, cancel));
+        return front.and(back);
+    }
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            let x = x;
+            for (x, y) in x.iter_mut().zip(y) {
+                *x = x.times(y.reduced());
+            }
+        },
+    );
+    Ok(())
+}
+
+fn squares(x: &mut [Lanes], cancel: &Cancel) -> Result<(), TaskError> {
+    cancel.check()?;
+    if x.len() > SHARED {
+        let (front, back) = x.split_at_mut(x.len() / 2);
+        let (front, back) = cancel.join(|| squares(front, cancel), || squares(back, cancel));
+        return front.and(back);
+    }
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            let x = x;
+            for x in x.iter_mut() {
+                *x = x.times(x.reduced());
+            }
+        },
+    );
+    Ok(())
+}
+
+/// Room for so many.
+fn reserved<T>(len: usize) -> Result<Vec<T>, TaskError> {
+    let mut room = Vec::new();
+    room.try_reserve_exact(len)
+        .map_err(|_| TaskError::too_large("there is no memory left for a multiplication"))?;
+    Ok(room)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cores::Cores;
     use malachite_base::num::basic::traits::Zero;
     use proptest::prelude::*;
-    use sgdt_proto::task::ErrorCode;
+    use sgdt_proto::{kind::random, task::ErrorCode};
+
+    const NONE: Small = Small { bits: 0, short: 0, long: u64::MAX };
 
     fn natural(limbs: std::ops::Range<usize>) -> impl Strategy<Value = Natural> {
         // Ones and zeros in long runs are where carries and borrows go wrong.
@@ -126,33 +169,48 @@ mod tests {
         prop::collection::vec(limb, limbs).prop_map(|limbs| Natural::from_limbs_asc(&limbs))
     }
 
+    fn made(limbs: u64, seed: u64) -> Natural {
+        Natural::from_owned_limbs_asc((0..limbs).map(|index| random::word(seed, index)).collect())
+    }
+
     proptest! {
         #[test]
-        fn products_do_not_depend_on_how_they_are_split(
-            a in natural(0..40), b in natural(0..40), max_bits in 128u64..2000,
-        ) {
+        fn products_are_those_of_the_library(a in natural(1..400), b in natural(1..400), short in 0u64..2000) {
             let cancel = Cancel::new();
-            prop_assert_eq!(multiply(&a, &b, max_bits, &cancel).unwrap(), &a * &b);
-            prop_assert_eq!(multiply(&a, &a, max_bits, &cancel).unwrap(), (&a).square());
+            for small in [NONE, Small { bits: 0, short, long: 200 }] {
+                prop_assert_eq!(multiply(&a, &b, &small, &cancel).unwrap(), &a * &b);
+                prop_assert_eq!(multiply(&a, &a, &small, &cancel).unwrap(), (&a).square());
+            }
         }
     }
 
     #[test]
-    fn nothing_and_one_word_are_multiplied_whatever_the_limit() {
-        let long = Natural::from(3u32) << 5000u32;
-        let cancel = Cancel::new();
-        assert_eq!(multiply(&long, &Natural::ZERO, 0, &cancel).unwrap(), 0u32);
-        assert_eq!(
-            multiply(&Natural::from(5u32), &long, 0, &cancel).unwrap(),
-            Natural::from(15u32) << 5000u32
-        );
+    fn long_products_are_those_of_the_library_on_any_number_of_threads() {
+        for threads in [1, 4] {
+            let cancel = Cancel::new().helped_by(&Cores::new(threads));
+            // Both kinds of lengths, on both sides of where threads share, and the largest coefficients there are.
+            for (a, b) in
+                [(1000, 1), (23_000, 23_000), (60_000, 70_000), (100_000, 3_000), (190_000, 200_000)]
+            {
+                let (x, y) = (made(a, 1), made(b, 2));
+                assert!(multiply(&x, &y, &NONE, &cancel).unwrap() == &x * &y, "{a} x {b}");
+                let ones = Natural::from_owned_limbs_asc(vec![u64::MAX; a as usize]);
+                assert!(multiply(&ones, &ones, &NONE, &cancel).unwrap() == (&ones).square(), "{a} ones");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_times_anything_is_nothing() {
+        let long = made(100, 1);
+        assert_eq!(product(&long, &Natural::ZERO, &Cancel::new()).unwrap(), 0u32);
     }
 
     #[test]
     fn a_cancelled_product_stops() {
         let cancel = Cancel::new();
         cancel.cancel();
-        let a = Natural::from(3u32);
+        let a = made(100_000, 1);
         assert_eq!(product(&a, &a, &cancel).unwrap_err().code, ErrorCode::Cancelled);
     }
 }

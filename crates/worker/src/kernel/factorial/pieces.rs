@@ -1,15 +1,14 @@
-//! The pieces of a factorial that several workers share: parts of it, their products, and its text.
+//! The pieces of a factorial that several workers share: parts of it, and their products.
 //!
 //! A part is the product of p^e over the primes p of a range, e being how often p divides n!. It is computed from
 //! the highest bit of the exponents down, a squaring for each bit and a product of the primes that have the bit:
 //! as little work as the swings take. Peak memory of each is documented at its `cost`.
 
 use super::{
-    LITTLE, MEMORY, bits, decimal,
+    LITTLE, bits,
     multiply::{product, square},
     small,
     swing::{multiplicity, odd_primes, tree},
-    too_large,
 };
 use crate::{
     cancel::Cancel,
@@ -27,15 +26,9 @@ pub struct Part;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Multiply;
 
-/// The kernel of `decimal`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Decimal;
-
 /// Bits that one core computes of a product tree in a second, roughly, and those of a single product.
 const TREE_RATE: f64 = 1.5e8;
 const PRODUCT_RATE: f64 = 1e9;
-/// Bits that one core writes as digits in a second, roughly.
-const TEXT_RATE: f64 = 5e7;
 
 impl Kernel for Part {
     type Input = natural::Part;
@@ -45,7 +38,7 @@ impl Kernel for Part {
         natural::PART
     }
 
-    /// The sieve's primes, and products of up to four times the part's size at a time.
+    /// The sieve's primes, and the last product: 14 times the part's size.
     fn cost(&self, &natural::Part { n, above, up_to }: &natural::Part) -> Result<Cost, TaskError> {
         small(n)?;
         if above > up_to || up_to > n {
@@ -56,7 +49,7 @@ impl Kernel for Part {
         // The exponents of the primes up to x add up to some n log2(x) bits (Mertens).
         let range = (up_to.max(2) as f64 / above.max(2) as f64).log2();
         let bits = (n as f64 * (range + 2.0)).min(bits(n));
-        Ok(Cost { seconds: bits / TREE_RATE, memory: (LITTLE + bits + up_to as f64) as u64 })
+        Ok(Cost { seconds: bits / TREE_RATE, memory: (LITTLE + 14.0 * bits / 8.0 + up_to as f64) as u64 })
     }
 
     fn run(
@@ -90,12 +83,12 @@ impl Kernel for Multiply {
         natural::MULTIPLY
     }
 
-    /// The product and what it takes to multiply: up to eight times the factors' size.
+    /// The product and what it takes to multiply: up to thirteen times the factors' size.
     fn cost(&self, natural::Multiply { left, right }: &natural::Multiply) -> Result<Cost, TaskError> {
         let bytes = (left.len() as u64).saturating_add(right.len() as u64);
         Ok(Cost {
             seconds: bytes as f64 * 8.0 / PRODUCT_RATE,
-            memory: (LITTLE as u64).saturating_add(bytes.saturating_mul(8)),
+            memory: (LITTLE as u64).saturating_add(bytes.saturating_mul(13)),
         })
     }
 
@@ -105,36 +98,6 @@ impl Kernel for Multiply {
         cancel: &Cancel,
     ) -> Result<Buffer, TaskError> {
         Ok(limbs(product(&natural(left)?, &natural(right)?, cancel)?))
-    }
-}
-
-impl Kernel for Decimal {
-    type Input = natural::Decimal;
-    type Output = Buffer;
-
-    fn kind(&self) -> &str {
-        natural::DECIMAL
-    }
-
-    /// That of the text of a factorial of this size.
-    fn cost(&self, input: &natural::Decimal) -> Result<Cost, TaskError> {
-        let bits = input.number.len() as f64 * 8.0 + input.shift as f64;
-        Ok(Cost {
-            seconds: bits / TEXT_RATE,
-            // A cast of a double saturates.
-            memory: (LITTLE + MEMORY * bits / 8.0 + input.zeros as f64) as u64,
-        })
-    }
-
-    fn run(
-        &self,
-        natural::Decimal { number, shift, zeros }: natural::Decimal,
-        cancel: &Cancel,
-    ) -> Result<Buffer, TaskError> {
-        let zeros = usize::try_from(zeros).map_err(|_| too_large(zeros))?;
-        let mut text = decimal::digits(natural(number)? << shift, zeros, cancel)?;
-        text.resize(text.len() + zeros, b'0');
-        Ok(text.into())
     }
 }
 
@@ -192,9 +155,6 @@ mod tests {
             let (twos, fives) = (multiplicity(n, 2), multiplicity(n, 5));
             let whole = (&core * Natural::from(10u32).pow(fives)) << (twos - fives);
             assert_eq!(whole, Natural::factorial(n.into()), "{n}");
-            let input = natural::Decimal { number: limbs(core), shift: twos - fives, zeros: fives };
-            let text = Decimal.run(input, &Cancel::new()).unwrap();
-            assert_eq!(str::from_utf8(text.as_bytes()).unwrap(), whole.to_string());
         }
     }
 
@@ -206,7 +166,5 @@ mod tests {
         assert_eq!(part(1 << 32, 0, 1).unwrap_err().code, ErrorCode::TooLarge);
         let odd = natural::Multiply { left: vec![0; 7].into(), right: vec![0; 8].into() };
         assert_eq!(Multiply.run(odd, &Cancel::new()).unwrap_err().code, ErrorCode::InvalidInput);
-        let endless = natural::Decimal { number: limbs(Natural::ONE), shift: u64::MAX, zeros: u64::MAX };
-        assert!(Decimal.cost(&endless).unwrap().memory > 1 << 62);
     }
 }

@@ -16,6 +16,9 @@ use sgdt_proto::task::TaskError;
 /// How many words a leaf of the product tree takes: some 50 microseconds.
 const LEAF: usize = 512;
 
+/// Trees of fewer words, and swings of smaller numbers, are not worth another thread: some milliseconds.
+const SHARED: u32 = 1 << 14;
+
 /// How many odd numbers are sieved at a time: what fits in a first-level cache.
 const SEGMENT: usize = 1 << 15;
 
@@ -34,12 +37,22 @@ pub(super) struct Factored {
 /// `cancelled` or `timeout`.
 pub(super) fn factorial(n: u32, cancel: &Cancel) -> Result<Factored, TaskError> {
     let primes = odd_primes(n, cancel)?;
-    let mut core = Natural::ONE;
-    for bit in (0..u32::BITS - n.leading_zeros()).rev() {
-        let swing = swing(n >> bit, &primes, cancel)?;
-        core = product(&square(&core, cancel)?, &swing, cancel)?;
-    }
+    let core = core(n, &primes, cancel)?;
     Ok(Factored { core, twos: multiplicity(n, 2), fives: multiplicity(n, 5) })
+}
+
+/// n!, less its factors 2 and 5.
+fn core(n: u32, primes: &[u32], cancel: &Cancel) -> Result<Natural, TaskError> {
+    if n == 0 {
+        return Ok(Natural::ONE);
+    }
+    let of = |n: u32| core(n, primes, cancel);
+    let (half, swing) = if n < SHARED {
+        (of(n / 2), swing(n, primes, cancel))
+    } else {
+        cancel.join(|| of(n / 2), || swing(n, primes, cancel))
+    };
+    product(&square(&half?, cancel)?, &swing?, cancel)
 }
 
 /// How often the prime `p` divides n! (Legendre).
@@ -83,7 +96,12 @@ pub(super) fn tree(words: &[u64], cancel: &Cancel) -> Result<Natural, TaskError>
         return Ok(words.iter().copied().product());
     }
     let (left, right) = words.split_at(words.len() / 2);
-    product(&tree(left, cancel)?, &tree(right, cancel)?, cancel)
+    let (left, right) = if words.len() < SHARED as usize {
+        (tree(left, cancel), tree(right, cancel))
+    } else {
+        cancel.join(|| tree(left, cancel), || tree(right, cancel))
+    };
+    product(&left?, &right?, cancel)
 }
 
 /// The odd primes up to `n`, by the sieve of Eratosthenes, a segment at a time.
