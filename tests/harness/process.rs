@@ -117,6 +117,16 @@ impl Process {
         })
     }
 
+    /// Waits until there were so many such lines on standard error.
+    ///
+    /// # Panics
+    /// As [`wait_line`](Self::wait_line).
+    pub fn wait_error_lines(&self, count: usize, wanted: impl Fn(&str) -> bool) {
+        self.journal.require(&self.log, Stream::Stderr, "the lines waited for", |lines| {
+            (lines.kept.iter().filter(|line| wanted(line)).count() >= count).then_some(())
+        });
+    }
+
     /// Waits until standard output has had that many lines.
     ///
     /// # Panics

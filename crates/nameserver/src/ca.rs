@@ -3,16 +3,18 @@
 //! ```text
 //! DIR/ca.pem        what everybody trusts
 //! DIR/ca.key        what makes certificates; it never leaves this directory
-//! DIR/issued.jsonl  what it has made, one a line: see `record`
+//! DIR/crl.pem       what has been revoked, once something has been
+//! DIR/issued.jsonl  what it has made and revoked, one a line: see `record`
 //!
-//! OUT/ca.pem, OUT/cert.pem, OUT/key.pem   one program's, ready for --tls
+//! OUT/ca.pem, OUT/cert.pem, OUT/key.pem   one program's, ready for --tls; and crl.pem, if there is one
 //! ```
 //!
-//! Nothing is ever overwritten, and what is secret can be read by its owner alone.
+//! Nothing but the list of the revoked is ever overwritten, and what is secret can be read by its owner alone.
 
 pub mod command;
 mod files;
 mod record;
+mod revocation;
 
 #[cfg(test)]
 mod tests;
@@ -25,7 +27,7 @@ use rcgen::{
 };
 use sgdt_proto::{
     identity::{Identity, Role},
-    tls::credentials::{CA, CERTIFICATE, KEY},
+    tls::credentials::{CA, CERTIFICATE, KEY, REVOCATIONS},
 };
 use std::{
     io,
@@ -36,6 +38,7 @@ use std::{
 };
 
 pub use record::Issued;
+pub use revocation::revoke;
 
 const CA_KEY: &str = "ca.key";
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -68,6 +71,14 @@ pub enum CaError {
     /// There is no CA.
     #[error("there is no CA in {}: make one with `nameserver ca init {}`", directory.display(), directory.display())]
     Missing {
+        /// Where it was sought.
+        directory: PathBuf,
+    },
+    /// Nothing has been issued to it.
+    #[error("no certificate has been issued to {whom:?}: `nameserver ca list {}` shows all names and numbers", directory.display())]
+    Nobody {
+        /// Who was meant.
+        whom: String,
         /// Where it was sought.
         directory: PathBuf,
     },
@@ -143,10 +154,7 @@ pub fn issue(
     now: SystemTime,
     rng: &mut impl Rng,
 ) -> Result<Issued, CaError> {
-    let (root, key) = (read_ca(ca, CA)?, read_ca(ca, CA_KEY)?);
-    let key = KeyPair::from_pem(&key)?;
-    let issuer = Issuer::new(authority(&key, None), key);
-
+    let (root, issuer, revoked) = (read_ca(ca, CA)?, issuer(ca)?, revocation::list(ca)?);
     let not_after = now + LIFETIME;
     let mut serial: [u8; 16] = rng.random();
     // A positive number that has all of its bytes.
@@ -168,17 +176,20 @@ pub fn issue(
     let own_key = KeyPair::generate()?;
     let certificate = params.signed_by(&own_key, &issuer)?;
 
-    directory(out, &[CA, CERTIFICATE, KEY])?;
-    let issued = Issued { serial, identity, not_after };
+    directory(out, &[CA, CERTIFICATE, KEY, REVOCATIONS])?;
+    let issued = Issued { serial, identity, not_after, revoked: None };
     // First, so that there is no certificate that is not on the list.
     record::append(ca, &issued)?;
     create(&out.join(KEY), &own_key.serialize_pem())?;
     create(&out.join(CERTIFICATE), &certificate.pem())?;
     create(&out.join(CA), &root)?;
+    if let Some(revoked) = revoked {
+        create(&out.join(REVOCATIONS), &revoked)?;
+    }
     Ok(issued)
 }
 
-/// All certificates that a CA has made, in order.
+/// All certificates that a CA has made, in order, and which of them it has revoked.
 ///
 /// # Errors
 /// There is no CA, or its list cannot be read.
@@ -194,6 +205,11 @@ fn read_ca(ca: &Path, name: &str) -> Result<String, CaError> {
         }
         other => other,
     })
+}
+
+fn issuer(ca: &Path) -> Result<Issuer<'static, KeyPair>, CaError> {
+    let key = KeyPair::from_pem(&read_ca(ca, CA_KEY)?)?;
+    Ok(Issuer::new(authority(&key, None), key))
 }
 
 /// What a CA says of itself. Its name follows from its key, so that two CAs are never taken for one another.

@@ -29,7 +29,8 @@ struct Args {
     #[command(flatten)]
     config: Config,
 
-    /// Encrypt and authenticate everything, with the ca.pem, cert.pem and key.pem in this directory
+    /// Encrypt and authenticate everything, with the ca.pem, cert.pem and key.pem in this directory, which is read anew
+    /// when it changes
     #[arg(long, value_name = "DIR", env = "SGDT_TLS")]
     tls: Option<PathBuf>,
 
@@ -81,11 +82,12 @@ fn run(command: ca::Command) -> anyhow::Result<()> {
     }
 }
 
-/// The network that is meant: only one whose certificate is a name server's can be served to anybody.
+/// The network that is meant: only one whose certificate is a name server's can be served to anybody. Within a runtime.
 fn network(tls: Option<&Path>) -> Result<Box<dyn Network>, CredentialsError> {
     let Some(directory) = tls else { return Ok(Box::new(Tcp)) };
     let tls = Tls::load(directory)?;
-    Ok(Box::new(tls.expect(directory, &[Role::Nameserver], "a name server's role is nameserver")?))
+    let tls = tls.expect(directory, &[Role::Nameserver], "a name server's role is nameserver")?;
+    Ok(Box::new(tls.follow()))
 }
 
 async fn serve(config: &Config, tls: Option<&Path>) -> anyhow::Result<()> {

@@ -53,17 +53,18 @@ fn start(mut args: Args, kinds: Kinds) -> Result<(), Error> {
         Some(share) => kinds.wrong_answers(share),
         None => kinds,
     };
-    let network = network(&mut args)?;
-    let config = Config::try_from(args)?;
     // One thread for all calls: they only hand things on, and handing them to another thread costs more.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|source| Error::System { what: "start the runtime", source })?;
-    let result = runtime.block_on(run(config, kinds, network));
+    let result = runtime.block_on(async {
+        let network = network(&mut args)?;
+        run(Config::try_from(args)?, kinds, network).await
+    });
     runtime.shutdown_background();
     result
 }
 
-/// The network that is meant, on which a worker is called what its certificate says.
+/// The network that is meant, on which a worker is called what its certificate says. Within a runtime.
 fn network(args: &mut Args) -> Result<Arc<dyn Network>, Error> {
     let Some(directory) = args.tls.clone() else { return Ok(Arc::new(Tcp)) };
     let tls = Tls::load(&directory)?.expect(&directory, &[Role::Worker], "a worker's role is worker")?;
@@ -72,7 +73,7 @@ fn network(args: &mut Args) -> Result<Arc<dyn Network>, Error> {
     if name != certified {
         return Err(ConfigError::Certified { name, certified, directory }.into());
     }
-    Ok(Arc::new(tls))
+    Ok(Arc::new(tls.follow()))
 }
 
 async fn run(config: Config, kinds: Kinds, network: Arc<dyn Network>) -> Result<(), Error> {

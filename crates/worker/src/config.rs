@@ -57,7 +57,8 @@ pub struct Args {
     #[arg(long, env = "SGDT_WRONG_ANSWERS", value_name = "SHARE", requires = "diagnostics", hide = true,
         value_parser = share)]
     pub wrong_answers: Option<f64>,
-    /// Encrypt and authenticate everything, with the ca.pem, cert.pem and key.pem in this directory
+    /// Encrypt and authenticate everything, with the ca.pem, cert.pem and key.pem in this directory, which is read anew
+    /// when it changes
     #[arg(long, env = "SGDT_TLS", value_name = "DIR")]
     pub tls: Option<PathBuf>,
     /// Without --tls: let everybody who can reach this machine run tasks on it

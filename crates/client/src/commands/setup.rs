@@ -29,11 +29,13 @@ pub(super) struct Setup {
 impl TryFrom<Global> for Setup {
     type Error = CredentialsError;
 
+    /// Within a runtime.
     fn try_from(global: Global) -> Result<Self, CredentialsError> {
         let network: Arc<dyn Network> = match &global.tls {
             Some(directory) => {
                 let wanted = "a client's role is client, or admin for `remove` and `drain`";
-                Arc::new(Tls::load(directory)?.expect(directory, &[Role::Client, Role::Admin], wanted)?)
+                let tls = Tls::load(directory)?.expect(directory, &[Role::Client, Role::Admin], wanted)?;
+                Arc::new(tls.follow())
             }
             None => Arc::new(Tcp),
         };

@@ -1,4 +1,4 @@
-//! Files that are made once, and that only their owner can read.
+//! Files that only their owner can read, most of which are made once.
 
 use super::CaError;
 use std::{
@@ -29,6 +29,15 @@ pub(super) fn create(path: &Path, contents: &str) -> Result<(), CaError> {
         _ => failed("write", path)(source),
     })?;
     file.write_all(contents.as_bytes()).and_then(|()| file.sync_all()).map_err(failed("write", path))
+}
+
+/// Writes a file in place of the one that is there, if one is, so that at any time there is a whole one.
+pub(super) fn replace(path: &Path, contents: &str) -> Result<(), CaError> {
+    let new = path.with_extension("new");
+    let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(OWNER_ONLY).open(&new);
+    let mut file = opened.map_err(failed("write", &new))?;
+    file.write_all(contents.as_bytes()).and_then(|()| file.sync_all()).map_err(failed("write", &new))?;
+    fs::rename(&new, path).map_err(failed("write", path))
 }
 
 /// Adds a line to a file, which is made if need be.

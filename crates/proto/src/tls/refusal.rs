@@ -99,6 +99,7 @@ fn theirs(why: &CertificateError) -> &'static str {
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             "it is not valid yet; are the clocks of both machines right?"
         }
+        CertificateError::Revoked => "it has been revoked; issue it a new one with `nameserver ca issue`",
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "it is not for a server; is this the address of a name server or a worker?"
         }
@@ -117,14 +118,15 @@ fn ours(alert: AlertDescription) -> Option<&'static str> {
         AlertDescription::CertificateExpired => {
             "it has expired, or is not valid yet; issue a new one with `nameserver ca issue`"
         }
+        AlertDescription::CertificateRevoked => {
+            "it has been revoked; issue a new one with `nameserver ca issue`"
+        }
         AlertDescription::CertificateRequired => "there is none; issue one with `nameserver ca issue`",
         AlertDescription::UnsupportedCertificate => {
             "it is not for whoever connects; issue one with the role that is needed"
         }
         AlertDescription::AccessDenied => "it carries no identity; issue one with `nameserver ca issue`",
-        AlertDescription::BadCertificate
-        | AlertDescription::CertificateRevoked
-        | AlertDescription::CertificateUnknown => {
+        AlertDescription::BadCertificate | AlertDescription::CertificateUnknown => {
             "it cannot be verified; issue a new one with `nameserver ca issue`"
         }
         _ => return None,

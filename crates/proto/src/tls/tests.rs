@@ -2,8 +2,9 @@
 
 mod authority;
 mod crowd;
+mod news;
 
-use super::{Tls, credentials::Credentials, listener::MAX_FROM_ONE, verify::Servers};
+use super::{Tls, listener::MAX_FROM_ONE, verify::Judge};
 use crate::{
     dial::{DialError, Dialled, dial, dial_worker},
     handshake::{HandshakeError, Service},
@@ -159,7 +160,7 @@ async fn whoever_has_no_certificate_is_told_that_it_takes_one() {
         .with_protocol_versions(&[&TLS13])
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Servers::new(ca.roots.clone(), &provider)))
+        .with_custom_certificate_verifier(Arc::new(Judge::new(ca.roots.clone(), Vec::new(), &provider)))
         .with_no_client_auth();
     let tcp = TcpStream::connect(&server.address).await.unwrap();
     let name = ServerName::try_from("any").unwrap();
@@ -257,7 +258,7 @@ async fn what_is_sent_arrives_whole_also_when_it_is_big() {
 
 #[test]
 fn a_directory_that_is_not_there_names_the_file() {
-    let error = Credentials::load(Path::new("/nowhere")).err().unwrap().to_string();
+    let error = Tls::load(Path::new("/nowhere")).err().unwrap().to_string();
     assert!(
         error.starts_with("cannot read /nowhere/ca.pem: ") && error.contains("nameserver ca issue"),
         "{error}"

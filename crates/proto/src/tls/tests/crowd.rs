@@ -53,10 +53,7 @@ impl Listener for Crowd {
 fn listener(one_address: bool) -> (TlsListener, UnboundedReceiver<DuplexStream>) {
     let network = Authority::new("ca").network(Leaf::of(Role::Nameserver, "ns"));
     let (theirs, opened) = unbounded_channel();
-    (
-        TlsListener::new(Box::new(Crowd { came: 0, most: 10_000, one_address, theirs }), network.acceptor),
-        opened,
-    )
+    (TlsListener::new(Box::new(Crowd { came: 0, most: 10_000, one_address, theirs }), network.shared), opened)
 }
 
 #[tokio::test(start_paused = true)]
