@@ -20,7 +20,7 @@ impl Pki {
     /// When it cannot be made.
     pub fn init(nameserver: &Path, directory: PathBuf) -> Self {
         let pki = Self { nameserver: nameserver.to_owned(), directory };
-        pki.run(&["init"], &[]);
+        pki.ca("init", &[]);
         pki
     }
 
@@ -37,7 +37,7 @@ impl Pki {
         let out = self.directory.join(format!("{role}-{name}"));
         if !out.exists() {
             let out = out.to_str().expect("a temporary directory's path is text");
-            self.run(&["issue"], &["--role", role, "--name", name, "-o", out]);
+            self.ca("issue", &["--role", role, "--name", name, "-o", out]);
         }
         out
     }
@@ -49,8 +49,17 @@ impl Pki {
     pub fn issued_anew(&self, role: &str, name: &str, directory: &str) -> PathBuf {
         let out = self.directory.join(directory);
         let path = out.to_str().expect("a temporary directory's path is text");
-        self.run(&["issue"], &["--role", role, "--name", name, "-o", path]);
+        self.ca("issue", &["--role", role, "--name", name, "-o", path]);
         out
+    }
+
+    /// Makes a join token for this role.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn token(&self, role: &str, options: &[&str]) -> String {
+        let line = self.program("token", "create", &[&["--role", role], options].concat());
+        line.trim_end().to_owned()
     }
 
     /// The numbers of the certificates that were issued to this name, in order.
@@ -58,7 +67,7 @@ impl Pki {
     /// # Panics
     /// When they cannot be listed.
     pub fn serials(&self, name: &str) -> Vec<String> {
-        let lines = self.run(&["list"], &[]);
+        let lines = self.ca("list", &[]);
         let rows = lines.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
         rows.filter(|row| row.get(1) == Some(&name)).map(|row| row[3].to_owned()).collect()
     }
@@ -68,7 +77,7 @@ impl Pki {
     /// # Panics
     /// When nothing was, or it cannot be written.
     pub fn revoke(&self, whom: &str, tell: &[&Path]) {
-        self.run(&["revoke"], &[whom]);
+        self.ca("revoke", &[whom]);
         for directory in tell {
             // In one step: the one that is there may be read meanwhile.
             let (new, list) = (directory.join("crl.new"), directory.join("crl.pem"));
@@ -77,11 +86,15 @@ impl Pki {
         }
     }
 
-    fn run(&self, verb: &[&str], options: &[&str]) -> String {
+    fn ca(&self, verb: &str, options: &[&str]) -> String {
+        self.program("ca", verb, options)
+    }
+
+    fn program(&self, what: &str, verb: &str, options: &[&str]) -> String {
         let mut command = Command::new(&self.nameserver);
-        command.arg("ca").args(verb).arg(self.authority()).args(options).stdin(Stdio::null());
+        command.args([what, verb]).arg(self.authority()).args(options).stdin(Stdio::null());
         let output = command.output().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
         assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).expect("the list is text")
+        String::from_utf8(output.stdout).expect("the program says text")
     }
 }

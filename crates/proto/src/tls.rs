@@ -3,6 +3,7 @@
 //! - [`credentials`]: the directory that `--tls` names, `keys`: what connections make of it, `renewal`: reading it again;
 //! - `verify`: whether a certificate is one of ours, and whose;
 //! - `listener`: handshakes, beside the loop that accepts; `open`: what comes of them;
+//! - [`pinned`]: a side that has no certificate yet;
 //! - [`refusal`]: why two sides do not come together, in words.
 //!
 //! What a peer may do, once it is known, is not decided here but in [`policy`](crate::policy).
@@ -11,6 +12,7 @@ pub mod credentials;
 mod keys;
 mod listener;
 mod open;
+pub mod pinned;
 pub mod refusal;
 mod renewal;
 mod verify;
@@ -21,7 +23,7 @@ mod tests;
 pub use verify::identity;
 
 use crate::{
-    identity::Identity,
+    identity::{Identity, Who},
     net::{ByteStream, CONNECT_TIMEOUT, Connection, Listener, Network, Tcp},
 };
 use credentials::{Credentials, CredentialsError, Files};
@@ -33,10 +35,12 @@ use refusal::Refusal;
 use rustls::pki_types::{CertificateDer, ServerName};
 use std::{
     fmt, io,
+    net::SocketAddr,
     path::Path,
     sync::{Arc, PoisonError, RwLock},
 };
 use tokio::time::timeout;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 use verify::End;
 
 /// What servers are called in the protocol's own terms. It is not sent, and nothing is looked up by it.
@@ -50,6 +54,8 @@ pub struct Tls {
 
 struct Shared {
     identity: Identity,
+    /// Whether those without a certificate are let in.
+    strangers: bool,
     /// What new connections use.
     keys: RwLock<Arc<Keys>>,
     open: Open,
@@ -62,13 +68,22 @@ impl Tls {
     /// # Errors
     /// They cannot be read, or do not belong together.
     pub fn load(directory: &Path) -> Result<Self, CredentialsError> {
-        Self::new(Credentials::parse(directory, Files::read(directory)?)?)
+        Self::new(Credentials::parse(directory, Files::read(directory)?)?, false)
     }
 
-    fn new(credentials: Credentials) -> Result<Self, CredentialsError> {
+    fn new(credentials: Credentials, strangers: bool) -> Result<Self, CredentialsError> {
         let identity = credentials.identity.clone();
-        let keys = RwLock::new(Arc::new(Keys::new(credentials)?));
-        Ok(Self { shared: Arc::new(Shared { identity, keys, open: Open::default() }) })
+        let keys = RwLock::new(Arc::new(Keys::new(credentials, strangers)?));
+        Ok(Self { shared: Arc::new(Shared { identity, strangers, keys, open: Open::default() }) })
+    }
+
+    /// The same network, on which listeners let those in who have no certificate, too: as [`Who::Stranger`].
+    ///
+    /// # Errors
+    /// None that [`load`](Self::load) has not had.
+    pub fn admitting_strangers(self) -> Result<Self, CredentialsError> {
+        let keys = self.shared.keys();
+        Self::new(Credentials::parse(&keys.directory, keys.files.clone())?, true)
     }
 
     /// Who we are.
@@ -109,21 +124,12 @@ impl fmt::Debug for Tls {
 impl Network for Tls {
     fn connect<'a>(&'a self, address: &'a str) -> BoxFuture<'a, io::Result<Connection>> {
         Box::pin(async move {
-            let Connection { stream, local, peer, .. } = Tcp.connect(address).await?;
-            let server = ServerName::try_from(SERVER).map_err(io::Error::other)?;
             let keys = self.shared.keys();
-            let stream = timeout(CONNECT_TIMEOUT, keys.connector.connect(server, stream))
-                .await
-                .map_err(|_| ended(io::ErrorKind::TimedOut, "was not answered"))?
-                .map_err(|error| match error.kind() {
-                    // The other side's words, and ours, are passed on as they are.
-                    _ if Refusal::of(&error).is_some() => error,
-                    kind => ended(kind, "was broken off"),
-                })?;
+            let (stream, local, peer) = shake_hands(&keys.connector, address).await?;
             let chain = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
             let identity = identity(Some(&chain)).map_err(io::Error::other)?;
             let stream = self.shared.admit(&keys, Box::new(stream), &chain, End::Server)?;
-            Ok(Connection { stream, local, peer, identity: Some(identity) })
+            Ok(Connection { stream, local, peer, who: Who::Known(identity) })
         })
     }
 
@@ -138,6 +144,23 @@ impl Network for Tls {
     fn is_authenticated(&self) -> bool {
         true
     }
+}
+
+/// Opens a connection, and does what a TLS handshake takes of the side that connects. Our end and theirs.
+async fn shake_hands(
+    connector: &TlsConnector,
+    address: &str,
+) -> io::Result<(TlsStream<Box<dyn ByteStream>>, SocketAddr, SocketAddr)> {
+    let Connection { stream, local, peer, .. } = Tcp.connect(address).await?;
+    let server = ServerName::try_from(SERVER).map_err(io::Error::other)?;
+    let shaken = timeout(CONNECT_TIMEOUT, connector.connect(server, stream)).await;
+    let stream = shaken.map_err(|_| ended(io::ErrorKind::TimedOut, "was not answered"))?;
+    let stream = stream.map_err(|error| match error.kind() {
+        // The other side's words, and ours, are passed on as they are.
+        _ if Refusal::of(&error).is_some() => error,
+        kind => ended(kind, "was broken off"),
+    })?;
+    Ok((stream, local, peer))
 }
 
 fn ended(kind: io::ErrorKind, how: &str) -> io::Error {

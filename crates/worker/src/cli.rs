@@ -8,10 +8,13 @@ use crate::{
     worker::Worker,
 };
 use clap::Parser;
+use rand::{SeedableRng, rngs::SmallRng};
 use sgdt_proto::{
     identity::Role,
+    join::enrol::enrol,
     logging,
     net::{Network, Tcp},
+    printable::Printable,
     tls::Tls,
 };
 use std::{
@@ -41,7 +44,7 @@ pub fn main(kinds: Kinds) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Where there is nobody to read it there is nothing more to do.
-            drop(writeln!(io::stderr(), "worker: {error}"));
+            drop(writeln!(io::stderr(), "worker: {}", Printable(&error)));
             ExitCode::from(if error.is_usage() { 2 } else { 1 })
         }
     }
@@ -57,7 +60,8 @@ fn start(mut args: Args, kinds: Kinds) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|source| Error::System { what: "start the runtime", source })?;
     let result = runtime.block_on(async {
-        let network = network(&mut args)?;
+        args.check_addresses()?;
+        let network = network(&mut args).await?;
         run(Config::try_from(args)?, kinds, network).await
     });
     runtime.shutdown_background();
@@ -65,8 +69,12 @@ fn start(mut args: Args, kinds: Kinds) -> Result<(), Error> {
 }
 
 /// The network that is meant, on which a worker is called what its certificate says. Within a runtime.
-fn network(args: &mut Args) -> Result<Arc<dyn Network>, Error> {
+async fn network(args: &mut Args) -> Result<Arc<dyn Network>, Error> {
     let Some(directory) = args.tls.clone() else { return Ok(Arc::new(Tcp)) };
+    if let Some(token) = &args.join {
+        let (name, rng) = (args.name.as_ref(), &mut SmallRng::from_os_rng());
+        enrol(&args.nameserver, token, Role::Worker, name, &directory, rng).await?;
+    }
     let tls = Tls::load(&directory)?.expect(&directory, &[Role::Worker], "a worker's role is worker")?;
     let certified = tls.identity().name.clone();
     let name = args.name.get_or_insert_with(|| certified.clone()).clone();

@@ -1,12 +1,12 @@
 //! What a CA has made: a line for each certificate, in JSON, in the order in which they were made; and another for each
 //! that was revoked.
 
-use super::{
-    CaError,
-    files::{self, read},
-};
+use super::CaError;
 use serde::{Deserialize, Serialize};
-use sgdt_proto::identity::Identity;
+use sgdt_proto::{
+    files::{self, FileError, read},
+    identity::Identity,
+};
 use std::{io, path::Path, time::SystemTime};
 
 const LIST: &str = "issued.jsonl";
@@ -60,7 +60,8 @@ impl Issued {
     }
 }
 
-fn calendar(time: SystemTime) -> String {
+/// A time as people write it, to the second.
+pub(super) fn calendar(time: SystemTime) -> String {
     humantime::format_rfc3339_seconds(time).to_string()
 }
 
@@ -73,14 +74,14 @@ pub(super) fn append(ca: &Path, issued: &Issued) -> Result<(), CaError> {
         revoked: issued.revoked(),
     };
     let line = serde_json::to_string(&line).map_err(io::Error::from);
-    let line = line.map_err(|source| CaError::File { what: "write", path: path.clone(), source })?;
-    files::append(&path, &line)
+    let line = line.map_err(|source| FileError::File { what: "write", path: path.clone(), source })?;
+    Ok(files::append(&path, &line)?)
 }
 
 pub(super) fn all(ca: &Path) -> Result<Vec<Issued>, CaError> {
     let path = ca.join(LIST);
     let lines = match read(&path) {
-        Err(CaError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+        Err(FileError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             return Ok(Vec::new());
         }
         lines => lines?,

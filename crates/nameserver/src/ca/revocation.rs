@@ -1,13 +1,14 @@
 //! Taking certificates back: a standard revocation list (RFC 5280), signed by the CA.
 
 use super::{
-    CA_LIFETIME, CaError, SKEW,
-    files::{read, replace},
-    issuer,
+    CA_LIFETIME, CaError, SKEW, issuer,
     record::{self, Issued},
 };
 use rcgen::{CertificateRevocationListParams, KeyIdMethod, RevokedCertParams, SerialNumber};
-use sgdt_proto::tls::credentials::REVOCATIONS;
+use sgdt_proto::{
+    files::{FileError, read, replace},
+    tls::credentials::REVOCATIONS,
+};
 use std::{io, path::Path, time::SystemTime};
 
 /// Revokes the certificate of this number, or all that were issued to this name; and writes the CA's list anew. Which
@@ -58,7 +59,7 @@ pub fn revoke(ca: &Path, whom: &str, now: SystemTime) -> Result<Vec<Issued>, CaE
 /// The list as it is, if anything has been revoked.
 pub(super) fn list(ca: &Path) -> Result<Option<String>, CaError> {
     match read(&ca.join(REVOCATIONS)) {
-        Err(CaError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
-        list => list.map(Some),
+        Err(FileError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        list => Ok(Some(list?)),
     }
 }

@@ -52,6 +52,7 @@ pub(super) struct Credentials {
     pub(super) directory: PathBuf,
     pub(super) files: Files,
     pub(super) identity: Identity,
+    pub(super) authorities: Vec<CertificateDer<'static>>,
     pub(super) roots: Arc<RootCertStore>,
     pub(super) revoked: Vec<CertRevocationList<'static>>,
     pub(super) chain: Vec<CertificateDer<'static>>,
@@ -137,8 +138,11 @@ impl Credentials {
     pub(super) fn parse(directory: &Path, files: Files) -> Result<Self, CredentialsError> {
         let mut roots = RootCertStore::empty();
         let path = directory.join(CA);
-        for root in sections(&path, "certificate", &files.ca)? {
-            roots.add(root).map_err(|source| CredentialsError::Unusable { path: path.clone(), source })?;
+        let authorities: Vec<CertificateDer<'_>> = sections(&path, "certificate", &files.ca)?;
+        for root in &authorities {
+            roots
+                .add(root.clone())
+                .map_err(|source| CredentialsError::Unusable { path: path.clone(), source })?;
         }
         let path = directory.join(CERTIFICATE);
         let chain: Vec<CertificateDer<'_>> = sections(&path, "certificate", &files.certificate)?;
@@ -159,7 +163,7 @@ impl Credentials {
             }
         }
         let (directory, roots) = (directory.to_owned(), Arc::new(roots));
-        Ok(Self { directory, files, identity, roots, revoked, chain, key })
+        Ok(Self { directory, files, identity, authorities, roots, revoked, chain, key })
     }
 }
 

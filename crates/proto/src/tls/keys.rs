@@ -24,11 +24,13 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    pub(super) fn new(credentials: Credentials) -> Result<Self, CredentialsError> {
-        let Credentials { directory, files, roots, revoked, chain, key, .. } = credentials;
+    /// With `strangers` those are let in who have no certificate, and the CA's own is shown to them, for they know it by its
+    /// hash alone.
+    pub(super) fn new(credentials: Credentials, strangers: bool) -> Result<Self, CredentialsError> {
+        let Credentials { directory, files, authorities, roots, revoked, chain, key, .. } = credentials;
         let broken = |source| CredentialsError::Broken { directory: directory.clone(), source };
         let provider: Arc<CryptoProvider> = Arc::new(ring::default_provider());
-        let judge = Arc::new(Judge::new(roots, revoked, &provider));
+        let judge = Arc::new(Judge::new(roots, revoked, &provider).admitting_strangers(strangers));
         // A list that is not of the CA that it lies beside would have everybody refused. Whatever else is wrong with
         // our own certificate is for others to judge.
         for end in [End::Client, End::Server] {
@@ -52,11 +54,12 @@ impl Keys {
         client.enable_sni = false;
         // Each connection is judged anew, so that a certificate's end is the end of its use.
         client.resumption = Resumption::disabled();
+        let shown = if strangers { [chain, authorities].concat() } else { chain };
         let mut server = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&TLS13])
             .map_err(broken)?
             .with_client_cert_verifier(judge.clone())
-            .with_single_cert(chain, key)
+            .with_single_cert(shown, key)
             .map_err(broken)?;
         server.session_storage = Arc::new(NoServerSessionStorage {});
         server.send_tls13_tickets = 0;

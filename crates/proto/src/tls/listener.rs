@@ -7,7 +7,10 @@ use super::{
     Shared,
     verify::{End, identity},
 };
-use crate::net::{ByteStream, Connection, Listener};
+use crate::{
+    identity::Who,
+    net::{ByteStream, Connection, Listener},
+};
 use futures::future::BoxFuture;
 use std::{
     collections::HashMap,
@@ -94,9 +97,13 @@ async fn handshake(shared: Arc<Shared>, connection: Connection) -> Option<Connec
     match timeout(HANDSHAKE, keys.acceptor.accept(stream).into_fallible()).await {
         Ok(Ok(stream)) => {
             let chain = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
+            if chain.is_empty() {
+                // It has got as far as here only where strangers are let in.
+                return Some(Connection { stream: Box::new(stream), local, peer, who: Who::Stranger });
+            }
             let admitted = identity(Some(&chain)).map_err(io::Error::other).and_then(|identity| {
                 let stream = shared.admit(&keys, Box::new(stream), &chain, End::Client)?;
-                Ok(Connection { stream, local, peer, identity: Some(identity) })
+                Ok(Connection { stream, local, peer, who: Who::Known(identity) })
             });
             admitted.inspect_err(|error| debug!(%peer, %error, "turned a peer away")).ok()
         }

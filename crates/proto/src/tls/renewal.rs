@@ -75,7 +75,7 @@ impl Shared {
             let (theirs, ours) = (credentials.identity, self.identity.clone());
             return Err(CredentialsError::Another { path, theirs, ours });
         }
-        let keys = Arc::new(Keys::new(credentials)?);
+        let keys = Arc::new(Keys::new(credentials, self.strangers)?);
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys.clone();
         Ok(Some(self.open.judge(&keys)))
     }

@@ -42,6 +42,8 @@ pub(super) struct Judge {
     /// What the CAs have taken back. Where there is none of these lists, nothing has been; where there is one, each
     /// CA must have its own.
     revoked: Vec<CertRevocationList<'static>>,
+    /// Whether whoever connects may have no certificate at all.
+    strangers: bool,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
@@ -51,7 +53,12 @@ impl Judge {
         revoked: Vec<CertRevocationList<'static>>,
         provider: &CryptoProvider,
     ) -> Self {
-        Self { roots, revoked, algorithms: provider.signature_verification_algorithms }
+        Self { roots, revoked, strangers: false, algorithms: provider.signature_verification_algorithms }
+    }
+
+    /// Has whoever connects show a certificate only if it has one.
+    pub(super) fn admitting_strangers(self, strangers: bool) -> Self {
+        Self { strangers, ..self }
     }
 
     /// Judges a certificate, which is shown at that end, with those that came with it.
@@ -111,6 +118,10 @@ fn error(error: webpki::Error) -> Error {
 }
 
 impl ClientCertVerifier for Judge {
+    fn client_auth_mandatory(&self) -> bool {
+        !self.strangers
+    }
+
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         // Nobody here has certificates to choose among.
         &[]

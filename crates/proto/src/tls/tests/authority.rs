@@ -76,16 +76,17 @@ impl Authority {
         let (certificate, key) = self.certificate(leaf);
         // What the certificate says is the other side's to judge: here it is only who the network believes to be.
         let identity = Identity { role: Role::Client, name: "self".parse().unwrap() };
-        Tls::new(Credentials {
+        let credentials = Credentials {
             directory: "memory".into(),
             files: Files::default(),
             identity,
+            authorities: Vec::new(),
             roots: trusted.roots.clone(),
             revoked: Vec::new(),
             chain: vec![certificate.into()],
             key: PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
-        })
-        .unwrap()
+        };
+        Tls::new(credentials, false).unwrap()
     }
 
     /// Writes the files that `--tls` takes, in place of those that are there.

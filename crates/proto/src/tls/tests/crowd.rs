@@ -5,7 +5,7 @@ use super::{
     authority::{Authority, Leaf},
 };
 use crate::{
-    identity::Role,
+    identity::{Role, Who},
     net::{Connection, Listener},
 };
 use futures::future::BoxFuture;
@@ -45,7 +45,7 @@ impl Listener for Crowd {
             let (ours, theirs) = duplex(64);
             self.theirs.send(theirs).unwrap();
             let peer = SocketAddr::new(IpAddr::V4(Ipv4Addr::from(origin)), 1);
-            Ok(Connection { stream: Box::new(ours), local: self.local_addr()?, peer, identity: None })
+            Ok(Connection { stream: Box::new(ours), local: self.local_addr()?, peer, who: Who::Trusted })
         })
     }
 }

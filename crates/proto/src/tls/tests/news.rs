@@ -3,7 +3,7 @@
 use super::{SOON, authority::Authority, call, client, nameserver};
 use crate::{
     handshake::Service,
-    identity::Role,
+    identity::{Role, Who},
     net::{Connection, Network},
     tls::{Tls, refusal::Refusal, tests::Leaf},
 };
@@ -121,7 +121,7 @@ async fn a_new_certificate_is_shown_to_whoever_comes_next() {
     place.ca.write(super::client().numbered(4), place.client.path());
     assert_eq!(renew(&client), Ok(Some(0)));
     let [theirs, _ours] = joined(&server, &client).await;
-    assert_eq!(theirs.identity.unwrap(), *client.identity());
+    assert_eq!(theirs.who, Who::Known(client.identity().clone()));
 }
 
 #[tokio::test]
