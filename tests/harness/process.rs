@@ -228,6 +228,15 @@ impl Process {
         self.memory("VmHWM:")
     }
 
+    /// How many files and sockets it has open.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn descriptors(&self) -> usize {
+        let path = format!("/proc/{}/fd", self.id());
+        fs::read_dir(&path).unwrap_or_else(|error| panic!("{path}: {error}")).count()
+    }
+
     #[cfg(test)]
     pub(crate) fn log_closed(&self) -> bool {
         self.log.wait_closed(crate::wait::STEP)
