@@ -57,3 +57,10 @@ say "nor is a client of another CA"
 refused 3 "not issued by the CA" client --tls "$work/mallory" workers
 say "a worker goes by the name in its certificate, and by no other"
 refused 2 "is not the name in" "$bin/worker" --nameserver "$nameserver" --tls "$work/w1" --name w9
+
+say "a certificate that is lost is revoked, and whoever has the list refuses it from then on, without a restart"
+"$bin/nameserver" ca revoke "$work/pki" me
+"$bin/nameserver" ca list "$work/pki"
+cp "$work/pki/crl.pem" "$work/ns"
+for ((i = 0; i < 500; i++)); do client workers >/dev/null 2>&1 || break; done
+refused 3 "it has been revoked" client workers

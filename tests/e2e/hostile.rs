@@ -1,93 +1,117 @@
 //! Peers that send whatever they like. Nobody else may notice.
+//!
+//! `SGDT_HOSTILE_SECONDS` has them go on for longer, and in greater numbers: `scripts/hostile.sh` does that.
 
-use harness::{cluster::Cluster, job::Job, reference::word};
+use harness::{
+    cluster::Cluster,
+    hostile::{Footprint, Service, bytes, flood, half_open, question},
+    job::Job,
+    wait::{JOB, answer_within},
+};
 use std::{
+    env,
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
 };
+use tokio::time::Instant;
 
-/// Connections that say nothing, or not enough, and stay.
-const HALF_OPEN: usize = 200;
-/// Connections that say something and go.
-const NOISY: u64 = 150;
 /// How much a server's memory may grow by all of them.
 const GROWTH: u64 = 64 << 20;
+/// How many descriptors more than before a server may have once they are gone: those of its own connections that came
+/// meanwhile.
+const LEFT: usize = 16;
 /// Longer than any answer to what is sent here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-const NAME_SERVER: u8 = 1;
-const TASK: u8 = 2;
-
-fn greeting(service: u8) -> Vec<u8> {
-    [b"SGDT\x01\x00".as_slice(), &[service, 0]].concat()
+/// How many there are, and for how long.
+#[derive(Clone, Copy)]
+struct Siege {
+    /// Connections to each server that stay.
+    half_open: usize,
+    /// Connections to each server that go, in each round.
+    noisy: u64,
+    /// There is one round at least.
+    seconds: u64,
 }
 
-/// Bytes that follow from a seed.
-fn noise(seed: u64, length: usize) -> Vec<u8> {
-    (0..).flat_map(|k| word(seed, k).to_le_bytes()).take(length).collect()
-}
-
-/// What one hostile peer sends: noise, frames of all sizes cut off anywhere, and the beginnings of TLS.
-fn hostile(service: u8, seed: u64) -> Vec<u8> {
-    let frame = |length: u32, kind: u8| [&length.to_le_bytes()[..], &[kind, 0, 0, 0]].concat();
-    let length = (word(seed, 0) % 4096) as usize;
-    match seed % 6 {
-        0 => noise(seed, length),
-        1 => [greeting(service), noise(seed, length)].concat(),
-        2 => [greeting(service), frame(u32::MAX, (seed / 6) as u8), noise(seed, length)].concat(),
-        3 => [greeting(service), frame(length as u32, (seed / 6) as u8), noise(seed, length / 2)].concat(),
-        4 => [&b"\x16\x03\x01\x40\x00\x01\x00\x3f\xfc"[..], &noise(seed, length)].concat(),
-        _ => [greeting(service), vec![0xff; length]].concat(),
-    }
-}
-
-/// Attacks a server; returns the connections that stay.
-fn attack(server: SocketAddr, service: u8) -> Vec<TcpStream> {
-    let connect = || TcpStream::connect(server).unwrap();
-    let mut open = Vec::new();
-    for n in 0..HALF_OPEN {
-        let mut stream = connect();
-        // Whoever is closed early is closed; that is the server's right.
-        drop(stream.write_all(&greeting(service)[..n % 8]));
-        open.push(stream);
-    }
-    for seed in 0..NOISY {
-        let mut stream = connect();
-        drop(stream.write_all(&hostile(service, seed)));
-        if seed % 2 == 0 {
-            stream.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
-            drop(stream.read(&mut [0; 64]));
+impl Siege {
+    fn from_environment() -> Self {
+        let seconds = env::var("SGDT_HOSTILE_SECONDS").ok();
+        match seconds.map(|text| text.parse().expect("SGDT_HOSTILE_SECONDS is a number")) {
+            Some(seconds) => Self { half_open: 1000, noisy: 500, seconds },
+            None => Self { half_open: 200, noisy: 150, seconds: 0 },
         }
     }
-    open
+
+    /// Attacks a server, round after round, until there is nobody left to disturb.
+    fn lay(self, server: SocketAddr, service: Service, over: &AtomicBool) {
+        let mut held = Vec::new();
+        for round in 0.. {
+            // Those of the round before are closed by now, or are closed here.
+            drop(held);
+            held = half_open(server, service, self.half_open);
+            flood(server, service, round * self.noisy..(round + 1) * self.noisy);
+            if over.load(Ordering::Relaxed) {
+                return;
+            }
+        }
+    }
 }
 
 fn job_goes_on(mut cluster: Cluster) {
+    let _alone = super::machine_alone();
+    let siege = Siege::from_environment();
     let workers = ["w1", "w2"].map(|name| (name, cluster.add_worker(name)));
     cluster.wait_registered();
-    let before = [cluster.nameserver().rss_bytes()]
-        .into_iter()
-        .chain(workers.map(|(name, _)| cluster.worker(name).rss_bytes()))
-        .collect::<Vec<_>>();
-    let job = Job::sleeps(100, 40);
-    let client = cluster.run_spawn(&[], &job);
-    client.wait_lines(5);
-    let attacks = [(cluster.address(), NAME_SERVER), (workers[0].1, TASK), (workers[1].1, TASK)]
-        .map(|(server, service)| thread::spawn(move || attack(server, service)));
-    let open = attacks.map(|attack| attack.join().unwrap());
-    let results = cluster.finish(client).expect(0).results();
-    results.assert_exactly_once(job.ids()).assert_first_attempts();
-    // Also with the connections still there, others are served.
-    cluster.run(&[], &Job::sleeps(4, 1)).expect(0);
-    let after = [cluster.nameserver().rss_bytes()]
-        .into_iter()
-        .chain(workers.map(|(name, _)| cluster.worker(name).rss_bytes()));
-    for (before, after) in before.into_iter().zip(after) {
-        assert!(after < before + GROWTH, "from {before} to {after} bytes");
+    let now = |cluster: &mut Cluster| {
+        [
+            Footprint::of(cluster.nameserver()),
+            Footprint::of(cluster.worker("w1")),
+            Footprint::of(cluster.worker("w2")),
+        ]
+    };
+    let before = now(&mut cluster);
+    let mut peak = before;
+    let targets = [
+        (cluster.address(), Service::NameServer),
+        (workers[0].1, Service::Task),
+        (workers[1].1, Service::Task),
+    ];
+    let over = &AtomicBool::new(false);
+    thread::scope(|scope| {
+        for (server, service) in targets {
+            scope.spawn(move || siege.lay(server, service, over));
+        }
+        let began = Instant::now();
+        loop {
+            let job = Job::sleeps(100, 40);
+            let client = cluster.run_spawn(&[], &job);
+            client.wait_lines(50);
+            let during = now(&mut cluster);
+            peak = [0, 1, 2].map(|server| peak[server].max(during[server]));
+            let results = cluster.finish(client).expect(0).results();
+            results.assert_exactly_once(job.ids()).assert_first_attempts();
+            if began.elapsed() >= Duration::from_secs(siege.seconds) {
+                break;
+            }
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    // What they had is given back.
+    let mut after = now(&mut cluster);
+    answer_within(JOB, || {
+        after = now(&mut cluster);
+        (0..3).all(|server| after[server].descriptors <= before[server].descriptors + LEFT).then_some(())
+    });
+    for (server, name) in ["name server", "w1", "w2"].into_iter().enumerate() {
+        let [before, peak, after] = [before, peak, after].map(|footprints| footprints[server]);
+        println!("{name:12} before {before}, at most {peak}, after {after}");
+        assert!(peak.memory < before.memory + GROWTH && after.memory < before.memory + GROWTH, "{name}");
+        assert!(after.descriptors <= before.descriptors + LEFT, "{name}");
     }
-    drop(open);
 }
 
 #[test]
@@ -101,6 +125,27 @@ fn a_job_goes_on_among_hostile_peers_with_tls() {
 }
 
 #[test]
+fn an_absurd_deadline_is_answered_like_any_other_and_nobody_else_notices() {
+    let mut cluster = Cluster::builder().start();
+    let worker = cluster.add_worker("w1");
+    let job = Job::sleeps(50, 40);
+    let client = cluster.run_spawn(&[], &job);
+    client.wait_lines(3);
+    for (server, service) in [(cluster.address(), Service::NameServer), (worker, Service::Task)] {
+        for deadline_ms in [u64::MAX, u64::MAX - 1, 1 << 63, (1 << 36) + 1, 1 << 36] {
+            let mut stream = TcpStream::connect(server).unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            stream.write_all(&question(service, deadline_ms)).unwrap();
+            // The greeting, and the head of an answer.
+            stream
+                .read_exact(&mut [0; 16])
+                .unwrap_or_else(|error| panic!("{service:?}, {deadline_ms} ms: {error}"));
+        }
+    }
+    cluster.finish(client).expect(0).results().assert_exactly_once(job.ids()).assert_first_attempts();
+}
+
+#[test]
 fn a_client_that_is_lied_to_says_so_in_one_line() {
     let cluster = Cluster::builder().tls().start();
     let good = cluster.pki().issued("client", "c");
@@ -109,7 +154,7 @@ fn a_client_that_is_lied_to_says_so_in_one_line() {
     thread::spawn(move || {
         for (stream, seed) in listener.incoming().zip(0..) {
             let Ok(mut stream) = stream else { return };
-            drop(stream.write_all(&hostile(NAME_SERVER, seed)));
+            drop(stream.write_all(&bytes(Service::NameServer, seed)));
             stream.set_read_timeout(Some(PATIENCE)).unwrap();
             drop(stream.read(&mut [0; 4096]));
         }

@@ -7,7 +7,7 @@
 //!
 //! [`binaries`] builds the programs, [`process`] runs one and collects its lines in a [`log`], [`cluster`]
 //! starts a name server and workers on free ports and runs clients against them, with the certificates of [`pki`] if asked to, [`job`] writes what a client
-//! reads and [`results`] reads what it writes. Every wait is for an event, has a deadline, and fails with the
+//! reads and [`results`] reads what it writes; [`hostile`] peers send whatever they like. Every wait is for an event, has a deadline, and fails with the
 //! last lines of every process. A cluster that is dropped kills what it started and fails the test when one
 //! of its processes has died without being asked to, or has panicked.
 
@@ -24,6 +24,7 @@ pub mod cluster;
 pub mod job;
 pub mod results;
 
+pub mod hostile;
 pub mod npy;
 pub mod proxy;
 pub mod reference;

@@ -117,6 +117,16 @@ impl Process {
         })
     }
 
+    /// Waits until there were so many such lines on standard error.
+    ///
+    /// # Panics
+    /// As [`wait_line`](Self::wait_line).
+    pub fn wait_error_lines(&self, count: usize, wanted: impl Fn(&str) -> bool) {
+        self.journal.require(&self.log, Stream::Stderr, "the lines waited for", |lines| {
+            (lines.kept.iter().filter(|line| wanted(line)).count() >= count).then_some(())
+        });
+    }
+
     /// Waits until standard output has had that many lines.
     ///
     /// # Panics
@@ -216,6 +226,15 @@ impl Process {
     /// When it has ended.
     pub fn peak_rss_bytes(&self) -> u64 {
         self.memory("VmHWM:")
+    }
+
+    /// How many files and sockets it has open.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn descriptors(&self) -> usize {
+        let path = format!("/proc/{}/fd", self.id());
+        fs::read_dir(&path).unwrap_or_else(|error| panic!("{path}: {error}")).count()
     }
 
     #[cfg(test)]

@@ -10,7 +10,10 @@
 //! stopped does not run on one.
 
 use futures::future::BoxFuture;
-use sgdt_proto::net::{Connection, Listener, Network};
+use sgdt_proto::{
+    identity::Who,
+    net::{Connection, Listener, Network},
+};
 use std::{
     collections::BTreeSet,
     fmt, io,
@@ -136,7 +139,7 @@ impl Listener for Port {
 fn connection(link: Link, life: Arc<Life>, accepted: bool) -> Connection {
     life.accepted.fetch_add(accepted.into(), Ordering::Relaxed);
     let Link { pipe, local, peer } = link;
-    Connection { stream: Box::new(Socket { pipe, life, accepted }), local, peer, identity: None }
+    Connection { stream: Box::new(Socket { pipe, life, accepted }), local, peer, who: Who::Trusted }
 }
 
 /// A connected socket, seen from the process.

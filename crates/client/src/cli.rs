@@ -11,7 +11,7 @@ use clap::{
     parser::ValueSource::{CommandLine, EnvVariable},
     value_parser,
 };
-use sgdt_proto::{id::WorkerName, logging::LogFormat, size::ByteSize};
+use sgdt_proto::{id::WorkerName, join::token::Token, logging::LogFormat, size::ByteSize};
 use std::{env, ffi::OsString, path::PathBuf, time::Duration};
 
 /// Finds workers through a name server, and sends them tasks.
@@ -104,6 +104,19 @@ pub enum Command {
     Drain(Named),
     /// Measure the cluster with `echo` tasks, which workers serve on --diagnostics
     Bench(Bench),
+    /// Get a certificate into the directory of --tls, with a token that `nameserver token create` has printed
+    Join(Join),
+}
+
+/// `join`
+#[derive(Args, Clone, PartialEq, Debug)]
+pub struct Join {
+    /// The token
+    #[arg(env = "SGDT_JOIN", value_name = "TOKEN", hide_env_values = true)]
+    pub token: Token,
+    /// For whom, if the token does not say so
+    #[arg(long, env = "SGDT_NAME")]
+    pub name: Option<WorkerName>,
 }
 
 /// `run`

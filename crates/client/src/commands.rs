@@ -7,6 +7,7 @@
 mod bench;
 mod drain;
 mod factorial;
+mod join;
 mod lookup;
 mod matmul;
 mod name_servers;
@@ -30,7 +31,10 @@ use crate::{
 use bench::BenchError;
 use name_servers::UnknownWorker;
 use setup::Setup;
-use sgdt_proto::{descriptors, logging, task::TaskError, tls::credentials::CredentialsError};
+use sgdt_proto::{
+    descriptors, join::enrol::EnrolError, logging, printable::Printable, task::TaskError,
+    tls::credentials::CredentialsError,
+};
 use std::{
     env,
     fmt::Display,
@@ -78,7 +82,7 @@ pub fn main(kinds: ClientKinds) -> ExitCode {
 
 async fn execute(cli: Cli, kinds: ClientKinds) -> Result<ExitStatus, CommandError> {
     let interrupt = Interrupt::listen().map_err(CommandError::System)?;
-    let setup = Setup::try_from(cli.global)?;
+    let setup = Setup::from(cli.global);
     let done = match cli.command {
         // It ends by itself when it is interrupted, because there may be results to write.
         Command::Run(args) => return run::run(&setup, args, kinds, &interrupt).await,
@@ -92,6 +96,7 @@ async fn execute(cli: Cli, kinds: ClientKinds) -> Result<ExitStatus, CommandErro
         Command::Remove(args) => interrupt.unless(remove::run(&setup, &args.name)).await,
         Command::Bench(args) => interrupt.unless(bench::run(&setup, args)).await,
         Command::Drain(args) => interrupt.unless(drain::run(&setup, &args.name)).await,
+        Command::Join(args) => interrupt.unless(join::run(&setup, args)).await,
     };
     done.map(|()| ExitStatus::Success)
 }
@@ -113,6 +118,12 @@ pub(crate) enum CommandError {
     /// The client cannot prove who it is.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
+    /// It is not given the means to.
+    #[error(transparent)]
+    Enrol(#[from] EnrolError),
+    /// A certificate would have no place to go.
+    #[error("join makes the directory of --tls: say --tls DIR")]
+    Nowhere,
     #[error(transparent)]
     Connect(#[from] ConnectError),
     /// What was asked for is not allowed.
@@ -148,12 +159,14 @@ impl CommandError {
             | Self::Output(_)
             | Self::Input(_)
             | Self::Credentials(_)
+            | Self::Nowhere
             | Self::Bench(BenchError::Size { .. }) => ExitStatus::Usage,
             Self::Connect(_) | Self::NoWorker(_) => ExitStatus::Unreachable,
             Self::Interrupted(interrupted) => interrupted.0,
             Self::System(_)
             | Self::Local(_)
             | Self::Unknown(_)
+            | Self::Enrol(_)
             | Self::Denied(_)
             | Self::Task(_)
             | Self::Disconnected(_)
@@ -164,9 +177,9 @@ impl CommandError {
     }
 }
 
-/// Says on standard error what is wrong, in one line.
+/// Says on standard error what is wrong, in one line, whoever's words are in it.
 fn complain(problem: &dyn Display) {
-    let _ = writeln!(io::stderr(), "client: {problem}");
+    let _ = writeln!(io::stderr(), "client: {}", Printable(problem));
 }
 
 /// Says on standard error what was done.

@@ -3,29 +3,32 @@
 //! ```text
 //! DIR/ca.pem        what everybody trusts
 //! DIR/ca.key        what makes certificates; it never leaves this directory
-//! DIR/issued.jsonl  what it has made, one a line: see `record`
+//! DIR/crl.pem       what has been revoked, once something has been
+//! DIR/issued.jsonl  what it has made and revoked, one a line: see `record`
+//! DIR/tokens/       who may join: see [`token`]
 //!
-//! OUT/ca.pem, OUT/cert.pem, OUT/key.pem   one program's, ready for --tls
+//! OUT/ca.pem, OUT/cert.pem, OUT/key.pem   one program's, ready for --tls; and crl.pem, if there is one
 //! ```
 //!
-//! Nothing is ever overwritten, and what is secret can be read by its owner alone.
+//! Nothing but the list of the revoked is ever overwritten, and what is secret can be read by its owner alone.
 
 pub mod command;
-mod files;
 mod record;
+mod revocation;
+pub mod token;
 
 #[cfg(test)]
 mod tests;
 
-use files::{create, directory, read};
 use rand::Rng;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, SanType, SerialNumber,
+    KeyPair, KeyUsagePurpose, PublicKeyData, SanType, SerialNumber,
 };
 use sgdt_proto::{
+    files::{FileError, create, directory, read},
     identity::{Identity, Role},
-    tls::credentials::{CA, CERTIFICATE, KEY},
+    tls::credentials::{CA, CERTIFICATE, KEY, REVOCATIONS},
 };
 use std::{
     io,
@@ -36,6 +39,7 @@ use std::{
 };
 
 pub use record::Issued;
+pub use revocation::revoke;
 
 const CA_KEY: &str = "ca.key";
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -49,27 +53,28 @@ const SKEW: Duration = Duration::from_secs(3600);
 /// Why no certificate was made.
 #[derive(Debug, thiserror::Error)]
 pub enum CaError {
-    /// It is there already.
-    #[error("{} exists already and is not overwritten; choose another directory, or move it away", path.display())]
-    Exists {
-        /// What.
-        path: PathBuf,
-    },
-    /// A file cannot be read or written.
-    #[error("cannot {what} {}: {source}", path.display())]
-    File {
-        /// What was to be done.
-        what: &'static str,
-        /// With which.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
+    /// A file is not to be had, or not to be overwritten.
+    #[error(transparent)]
+    Files(#[from] FileError),
     /// There is no CA.
     #[error("there is no CA in {}: make one with `nameserver ca init {}`", directory.display(), directory.display())]
     Missing {
         /// Where it was sought.
         directory: PathBuf,
+    },
+    /// Nothing has been issued to it.
+    #[error("no certificate has been issued to {whom:?}: `nameserver ca list {}` shows all names and numbers", directory.display())]
+    Nobody {
+        /// Who was meant.
+        whom: String,
+        /// Where it was sought.
+        directory: PathBuf,
+    },
+    /// A file of the CA's is not what it was.
+    #[error("{} is damaged: restore it from a copy", path.display())]
+    Damaged {
+        /// Which.
+        path: PathBuf,
     },
     /// A line of the list is none.
     #[error("line {line} of {} is not about a certificate", path.display())]
@@ -128,7 +133,7 @@ pub fn init(at: &Path, now: SystemTime) -> Result<(), CaError> {
     let certificate = params.self_signed(&key)?;
     directory(at, &[CA, CA_KEY])?;
     create(&at.join(CA_KEY), &key.serialize_pem())?;
-    create(&at.join(CA), &certificate.pem())
+    Ok(create(&at.join(CA), &certificate.pem())?)
 }
 
 /// Makes a certificate, and puts it, its key, and what else `--tls` needs, into a directory that has none of them.
@@ -143,10 +148,37 @@ pub fn issue(
     now: SystemTime,
     rng: &mut impl Rng,
 ) -> Result<Issued, CaError> {
-    let (root, key) = (read_ca(ca, CA)?, read_ca(ca, CA_KEY)?);
-    let key = KeyPair::from_pem(&key)?;
-    let issuer = Issuer::new(authority(&key, None), key);
+    read_ca(ca, CA)?;
+    directory(out, &[CA, CERTIFICATE, KEY, REVOCATIONS])?;
+    let key = KeyPair::generate()?;
+    let made = certify(ca, identity, hosts, &key, now, rng)?;
+    create(&out.join(KEY), &key.serialize_pem())?;
+    create(&out.join(CERTIFICATE), &made.certificate)?;
+    create(&out.join(CA), &made.ca)?;
+    if let Some(revocations) = made.revocations {
+        create(&out.join(REVOCATIONS), &revocations)?;
+    }
+    Ok(made.issued)
+}
 
+/// A certificate, and what lies beside it where it is used, each as it stands in its file.
+pub(crate) struct Certified {
+    pub(crate) issued: Issued,
+    pub(crate) ca: String,
+    pub(crate) certificate: String,
+    pub(crate) revocations: Option<String>,
+}
+
+/// Makes a certificate for somebody's key.
+pub(crate) fn certify(
+    ca: &Path,
+    identity: Identity,
+    hosts: &[Host],
+    key: &impl PublicKeyData,
+    now: SystemTime,
+    rng: &mut impl Rng,
+) -> Result<Certified, CaError> {
+    let (root, issuer, revocations) = (read_ca(ca, CA)?, issuer(ca)?, revocation::list(ca)?);
     let not_after = now + LIFETIME;
     let mut serial: [u8; 16] = rng.random();
     // A positive number that has all of its bytes.
@@ -165,20 +197,23 @@ pub fn issue(
             Host::Address(address) => SanType::IpAddress(*address),
         });
     }
-    let own_key = KeyPair::generate()?;
-    let certificate = params.signed_by(&own_key, &issuer)?;
-
-    directory(out, &[CA, CERTIFICATE, KEY])?;
-    let issued = Issued { serial, identity, not_after };
-    // First, so that there is no certificate that is not on the list.
+    let certificate = params.signed_by(key, &issuer)?.pem();
+    let issued = Issued { serial, identity, not_after, revoked: None };
+    // Before anybody has it, so that there is no certificate that is not on the list.
     record::append(ca, &issued)?;
-    create(&out.join(KEY), &own_key.serialize_pem())?;
-    create(&out.join(CERTIFICATE), &certificate.pem())?;
-    create(&out.join(CA), &root)?;
-    Ok(issued)
+    Ok(Certified { issued, ca: root, certificate, revocations })
 }
 
-/// All certificates that a CA has made, in order.
+/// Makes sure that certificates can be made.
+///
+/// # Errors
+/// There is no CA, or its key cannot be read.
+pub fn check(ca: &Path) -> Result<(), CaError> {
+    read_ca(ca, CA)?;
+    issuer(ca).map(drop)
+}
+
+/// All certificates that a CA has made, in order, and which of them it has revoked.
 ///
 /// # Errors
 /// There is no CA, or its list cannot be read.
@@ -189,11 +224,16 @@ pub fn list(ca: &Path) -> Result<Vec<Issued>, CaError> {
 
 fn read_ca(ca: &Path, name: &str) -> Result<String, CaError> {
     read(&ca.join(name)).map_err(|error| match error {
-        CaError::File { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+        FileError::File { source, .. } if source.kind() == io::ErrorKind::NotFound => {
             CaError::Missing { directory: ca.to_owned() }
         }
-        other => other,
+        other => other.into(),
     })
+}
+
+fn issuer(ca: &Path) -> Result<Issuer<'static, KeyPair>, CaError> {
+    let key = KeyPair::from_pem(&read_ca(ca, CA_KEY)?)?;
+    Ok(Issuer::new(authority(&key, None), key))
 }
 
 /// What a CA says of itself. Its name follows from its key, so that two CAs are never taken for one another.

@@ -3,7 +3,7 @@
 use crate::service::Directory;
 use sgdt_proto::{
     id::WorkerName,
-    identity::Identity,
+    identity::Who,
     name_server::NameServerRequest,
     policy::{Denied, permit},
 };
@@ -12,15 +12,15 @@ use tarpc::{ServerError, context::Context, server::request_hook::BeforeRequest};
 /// Judges one connection's requests.
 #[derive(Clone, Debug)]
 pub(crate) struct Guard {
-    /// Who asks; `None` where nobody is authenticated.
-    pub(crate) peer: Option<Identity>,
+    /// Who asks.
+    pub(crate) who: Who,
     pub(crate) directory: Directory,
 }
 
 impl Guard {
     fn judge(&self, request: &NameServerRequest) -> Result<(), Denied> {
-        let Some(peer) = &self.peer else { return Ok(()) };
-        permit(Some(peer), request.into())?;
+        permit(&self.who, request.into())?;
+        let Who::Known(peer) = &self.who else { return Ok(()) };
         let own = |name: Option<WorkerName>| match name {
             Some(name) if name != peer.name => Err(Denied::Name { peer: peer.clone(), name }),
             _ => Ok(()),
@@ -54,7 +54,7 @@ mod tests {
     use crate::registry::{MAX_WORKERS, Registry};
     use sgdt_proto::{
         id::{Epoch, WorkerId},
-        identity::Role,
+        identity::{Identity, Role},
         name_server::{Load, NameServer, WorkerInfo},
         policy::Action,
     };
@@ -80,8 +80,9 @@ mod tests {
             let context = tarpc::context::current();
             directory.clone().register(context, worker, Load::default()).await.unwrap();
         }
-        let peer = peer.map(|(role, name)| Identity { role, name: name.parse().unwrap() });
-        Guard { peer, directory }
+        let who = peer
+            .map_or(Who::Trusted, |(role, name)| Who::Known(Identity { role, name: name.parse().unwrap() }));
+        Guard { who, directory }
     }
 
     fn register(id: u64, name: &str) -> NameServerRequest {

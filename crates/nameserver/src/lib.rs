@@ -5,27 +5,30 @@
 //!
 //! From the outside in: [`config`] says where to listen, [`Nameserver`] accepts and ends, `guard` says who may
 //! ask what, [`service`] answers and keeps time, [`registry`] decides. [`ca`] makes the certificates that tell who
-//! is who.
+//! is who, and `desk` gives them to whoever has a token.
 
 pub mod ca;
 mod clock;
 pub mod config;
+mod desk;
 mod guard;
 pub mod registry;
 pub mod service;
 
 use config::Config;
+use desk::Desk;
 use guard::Guard;
 use registry::Registry;
 use service::Directory;
 use sgdt_proto::{
     handshake,
     id::Epoch,
+    identity::Who,
     name_server::{NameServer, limits},
     net::{Connection, Listener, Network},
     serve, transport,
 };
-use std::{fmt, io, net::SocketAddr, time::Duration};
+use std::{fmt, io, net::SocketAddr, path::PathBuf, time::Duration};
 use tarpc::server::request_hook::RequestHook;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -41,6 +44,7 @@ pub struct Nameserver {
     listener: Box<dyn Listener>,
     address: SocketAddr,
     registry: Registry,
+    desk: Option<Desk>,
 }
 
 impl Nameserver {
@@ -62,7 +66,14 @@ impl Nameserver {
             return Err(BindError::Exposed { address });
         }
         let registry = Registry::new(Epoch::random(rng), config.lease_ttl.get(), registry::MAX_WORKERS);
-        Ok(Self { listener, address, registry })
+        Ok(Self { listener, address, registry, desk: None })
+    }
+
+    /// Has it also issue certificates to whoever has a token of the CA in this directory. It must have been bound to a
+    /// network that lets strangers in.
+    #[must_use]
+    pub fn issuing(self, ca: PathBuf) -> Self {
+        Self { desk: Some(Desk::new(ca)), ..self }
     }
 
     /// Where it listens, with the real port.
@@ -78,14 +89,23 @@ impl Nameserver {
         // Also when this future is dropped: connections have tasks of their own.
         let _cut = cut.clone().drop_guard();
         let answer = {
-            let (directory, stop, cut) = (directory.clone(), stop.clone(), cut.clone());
+            let (directory, desk, stop, cut) = (directory.clone(), self.desk, stop.clone(), cut.clone());
             move |connection: Connection| {
-                let guard = Guard { peer: connection.identity, directory: directory.clone() };
-                let wire = transport::over(connection.stream, limits::REQUEST);
-                let service = directory.clone().serve().before(guard);
-                let requests = serve::requests(wire, service, LIMITS, stop.clone());
-                let cut = cut.clone();
-                async move { cut.run_until_cancelled(requests).await.unwrap_or_default() }
+                let (directory, desk, stop, cut) =
+                    (directory.clone(), desk.clone(), stop.clone(), cut.clone());
+                let answered = async move {
+                    match (&connection.who, desk) {
+                        (Who::Stranger, Some(desk)) => desk.serve(connection, stop).await,
+                        (Who::Stranger, None) => {}
+                        (Who::Known(_) | Who::Trusted, _) => {
+                            let guard = Guard { who: connection.who, directory: directory.clone() };
+                            let wire = transport::over(connection.stream, limits::REQUEST);
+                            let service = directory.serve().before(guard);
+                            serve::requests(wire, service, LIMITS, stop).await;
+                        }
+                    }
+                };
+                async move { cut.run_until_cancelled(answered).await.unwrap_or_default() }
             }
         };
         let serving = serve::connections(self.listener, handshake::Service::NameServer, stop.clone(), answer);

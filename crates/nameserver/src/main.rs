@@ -5,7 +5,11 @@ use clap::{Parser, Subcommand};
 use rand::{SeedableRng, rngs::StdRng};
 use sgdt_nameserver::{
     BindError, Nameserver,
-    ca::command::{self as ca, Done},
+    ca::{
+        check,
+        command::{self as ca, Done},
+        token::command as token,
+    },
     config::Config,
 };
 use sgdt_proto::{
@@ -13,6 +17,7 @@ use sgdt_proto::{
     identity::Role,
     logging,
     net::{Network, Tcp},
+    printable::Printable,
     tls::{Tls, credentials::CredentialsError},
 };
 use std::{
@@ -30,9 +35,14 @@ struct Args {
     #[command(flatten)]
     config: Config,
 
-    /// Encrypt and authenticate everything, with the ca.pem, cert.pem and key.pem in this directory
+    /// Encrypt and authenticate everything, with the ca.pem, cert.pem and key.pem in this directory, which is read anew
+    /// when it changes
     #[arg(long, value_name = "DIR", env = "SGDT_TLS")]
     tls: Option<PathBuf>,
+
+    /// With --tls: issue certificates to whoever has a join token of the authority in this directory
+    #[arg(long, value_name = "DIR", env = "SGDT_CA", requires = "tls")]
+    ca: Option<PathBuf>,
 
     /// How log lines are written: text or json
     #[arg(long, value_name = "FORMAT", env = "SGDT_LOG_FORMAT", default_value_t)]
@@ -49,6 +59,11 @@ enum Command {
         #[command(subcommand)]
         command: ca::Command,
     },
+    /// Make join tokens, with which a machine gets its certificate by itself
+    Token {
+        #[command(subcommand)]
+        command: token::Command,
+    },
 }
 
 #[tokio::main]
@@ -57,8 +72,9 @@ async fn main() -> ExitCode {
     logging::init(args.log_format, "info");
     descriptors::ask_for_more();
     let done = match args.command {
-        Some(Command::Ca { command }) => run(command),
-        None => serve(&args.config, args.tls.as_deref()).await,
+        Some(Command::Ca { command }) => command.run().map_err(Into::into).and_then(tell),
+        Some(Command::Token { command }) => command.run().map_err(Into::into).and_then(tell),
+        None => serve(&args.config, args.tls.as_deref(), args.ca).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -66,16 +82,16 @@ async fn main() -> ExitCode {
             let bind = error.downcast_ref::<BindError>();
             let message = bind.map_or_else(|| format!("{error:#}"), ToString::to_string);
             // There is nobody left to tell if this fails.
-            drop(writeln!(io::stderr(), "nameserver: {message}"));
+            drop(writeln!(io::stderr(), "nameserver: {}", Printable(&message)));
             let usage = bind.is_some_and(BindError::is_usage) || error.is::<CredentialsError>();
             ExitCode::from(if usage { 2 } else { 1 })
         }
     }
 }
 
-/// The certificate authority.
-fn run(command: ca::Command) -> anyhow::Result<()> {
-    match command.run()? {
+/// What the certificate authority has to say.
+fn tell(done: Done) -> anyhow::Result<()> {
+    match done {
         Done::Data(text) => {
             io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")
         }
@@ -83,16 +99,25 @@ fn run(command: ca::Command) -> anyhow::Result<()> {
     }
 }
 
-/// The network that is meant: only one whose certificate is a name server's can be served to anybody.
-fn network(tls: Option<&Path>) -> Result<Box<dyn Network>, CredentialsError> {
+/// The network that is meant: only one whose certificate is a name server's can be served to anybody. Within a runtime.
+fn network(tls: Option<&Path>, strangers: bool) -> Result<Box<dyn Network>, CredentialsError> {
     let Some(directory) = tls else { return Ok(Box::new(Tcp)) };
     let tls = Tls::load(directory)?;
-    Ok(Box::new(tls.expect(directory, &[Role::Nameserver], "a name server's role is nameserver")?))
+    let tls = tls.expect(directory, &[Role::Nameserver], "a name server's role is nameserver")?;
+    let tls = if strangers { tls.admitting_strangers()? } else { tls };
+    Ok(Box::new(tls.follow()))
 }
 
-async fn serve(config: &Config, tls: Option<&Path>) -> anyhow::Result<()> {
-    let network = network(tls)?;
-    let nameserver = Nameserver::bind(config, &*network, &mut StdRng::from_os_rng()).await?;
+async fn serve(config: &Config, tls: Option<&Path>, ca: Option<PathBuf>) -> anyhow::Result<()> {
+    if let Some(ca) = &ca {
+        // Said now, and not to whoever has a token.
+        check(ca)?;
+    }
+    let network = network(tls, ca.is_some())?;
+    let mut nameserver = Nameserver::bind(config, &*network, &mut StdRng::from_os_rng()).await?;
+    if let Some(ca) = ca {
+        nameserver = nameserver.issuing(ca);
+    }
     // Before the line below: who has read it may send a signal.
     let stop = stop_on_signal()?;
     let mut stdout = io::stdout().lock();

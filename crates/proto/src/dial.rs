@@ -106,7 +106,7 @@ async fn reach<Req, Resp>(
         Some(refusal) => refused(refusal),
         None => DialError::Connect { address: address.to_owned(), source },
     })?;
-    Wanted::server(service, name).check(connection.identity.as_ref()).map_err(refused)?;
+    Wanted::server(service, name).check(&connection.who).map_err(refused)?;
     // Bounds the writing, too: a peer may be stopped with its socket open.
     let greeted = timeout(HANDSHAKE_TIMEOUT, handshake::connect(&mut connection.stream, service)).await;
     greeted.unwrap_or(Err(HandshakeError::Timeout)).map_err(|source| match &source {

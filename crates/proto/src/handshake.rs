@@ -27,6 +27,8 @@ pub enum Service {
     NameServer = 1,
     /// A worker's tasks.
     Task = 2,
+    /// What is for those who have no certificate yet.
+    Join = 3,
 }
 
 impl Service {
@@ -34,6 +36,7 @@ impl Service {
         match byte {
             1 => "a name server",
             2 => "a worker",
+            3 => "a name server's desk for join tokens",
             _ => "a service that this build does not know",
         }
     }

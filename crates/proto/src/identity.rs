@@ -4,12 +4,14 @@
 //! an address plays a part, so that a certificate is good wherever its holder runs.
 
 use crate::id::{InvalidName, WorkerName};
+use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
 const SCHEME: &str = "sgdt://";
 
 /// What a peer is there for. What each may ask is said in [`policy`](crate::policy).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Role {
     /// A name server.
     Nameserver,
@@ -89,6 +91,17 @@ impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.role, self.name)
     }
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Who {
+    /// The network authenticates nobody, and everybody on it is trusted.
+    Trusted,
+    /// The network authenticates, and this one has shown no certificate.
+    Stranger,
+    /// Whom its certificate names.
+    Known(Identity),
 }
 
 /// Why a certificate tells no identity.

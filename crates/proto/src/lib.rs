@@ -5,18 +5,20 @@
 //! - [`id`]: who and what is meant;
 //! - [`task`], [`payload`], [`buffer`], `pieces`, [`kind`]: a task, its input and output, and their bytes;
 //! - [`name_server`], [`worker`]: the two services;
-//! - [`identity`], [`policy`]: who a peer is, and what it may ask;
+//! - [`identity`], [`policy`]: who a peer is, and what it may ask; [`join`]: how one becomes somebody;
 //! - [`handshake`], [`transport`], [`net`], [`tls`]: versions, messages and streams;
 //! - [`serve`], [`dial`]: the two ends of a connection;
-//! - [`backoff`], [`descriptors`], [`logging`], [`size`]: what all three programs do alike.
+//! - [`backoff`], [`descriptors`], [`files`], [`logging`], [`printable`], [`size`]: what all three programs do alike.
 
 pub mod backoff;
 pub mod buffer;
 pub mod descriptors;
 pub mod dial;
+pub mod files;
 pub mod handshake;
 pub mod id;
 pub mod identity;
+pub mod join;
 pub mod kind;
 pub mod logging;
 pub mod name_server;
@@ -24,6 +26,7 @@ pub mod net;
 pub mod payload;
 mod pieces;
 pub mod policy;
+pub mod printable;
 pub mod serve;
 pub mod size;
 pub mod task;

@@ -3,6 +3,7 @@
 use crate::{
     buffer::Buffer,
     id::{Epoch, Kind, Revision, WorkerId, WorkerName},
+    printable::Printable,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -139,7 +140,8 @@ pub struct Lease {
 pub enum RegisterError {
     /// A live worker has the name.
     #[error(
-        "the name {name} is held by a live worker at {address}; choose another --name, or wait until its lease ends"
+        "the name {name} is held by a live worker at {}; choose another --name, or wait until its lease ends",
+        Printable(address)
     )]
     NameTaken {
         /// The name asked for.
@@ -153,7 +155,7 @@ pub enum RegisterError {
     #[error("this worker was removed by an administrator; restart it to join again")]
     Removed,
     /// Something in the announcement is out of bounds.
-    #[error("{message}")]
+    #[error("{}", Printable(message))]
     Invalid {
         /// What, with its value.
         message: String,

@@ -3,7 +3,7 @@
 //! Everything above talks to a [`Network`], so that the same programs run over TCP and in a simulation, and
 //! so that encryption can be put beneath them.
 
-use crate::identity::Identity;
+use crate::identity::Who;
 use futures::future::BoxFuture;
 use socket2::{SockRef, TcpKeepalive};
 use std::{fmt, io, net::SocketAddr, time::Duration};
@@ -25,8 +25,8 @@ pub struct Connection {
     pub local: SocketAddr,
     /// Their end.
     pub peer: SocketAddr,
-    /// Who they are; `None` where the network authenticates nobody, and everybody on it is trusted.
-    pub identity: Option<Identity>,
+    /// Who they are.
+    pub who: Who,
 }
 
 impl fmt::Debug for Connection {
@@ -108,5 +108,5 @@ fn joined(stream: TcpStream, peer: SocketAddr) -> io::Result<Connection> {
     // What waits in the kernel is before any ping. A system that does not know of this works, with longer waits.
     #[cfg(target_os = "linux")]
     let _ = SockRef::from(&stream).set_tcp_notsent_lowat(MOST_UNSENT);
-    Ok(Connection { local: stream.local_addr()?, peer, stream: Box::new(stream), identity: None })
+    Ok(Connection { local: stream.local_addr()?, peer, stream: Box::new(stream), who: Who::Trusted })
 }

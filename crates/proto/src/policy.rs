@@ -5,7 +5,8 @@
 use crate::{
     handshake::Service,
     id::WorkerName,
-    identity::{Identity, Role},
+    identity::{Identity, Role, Who},
+    join::JoinRequest,
     name_server::NameServerRequest,
     worker::TaskRequest,
 };
@@ -35,11 +36,13 @@ pub enum Action {
     Ping,
     /// To have a worker leave.
     Drain,
+    /// To become somebody, by a token.
+    Join,
 }
 
 impl Action {
     /// Each of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Register,
         Self::Renew,
         Self::Deregister,
@@ -50,6 +53,7 @@ impl Action {
         Self::Execute,
         Self::Ping,
         Self::Drain,
+        Self::Join,
     ];
 
     /// Whose task it is to answer.
@@ -63,6 +67,7 @@ impl Action {
             | Self::Lookup
             | Self::Remove => Service::NameServer,
             Self::Execute | Self::Ping | Self::Drain => Service::Task,
+            Self::Join => Service::Join,
         }
     }
 
@@ -74,7 +79,22 @@ impl Action {
             Self::Watch | Self::List | Self::Lookup => &[Role::Client, Role::Admin],
             Self::Execute | Self::Ping => &[Role::Client, Role::Admin],
             Self::Remove | Self::Drain => &[Role::Admin],
+            Self::Join => &[],
         }
+    }
+
+    /// The table's last column: whether it is for those who have no certificate.
+    pub fn is_for_strangers(self) -> bool {
+        self == Self::Join
+    }
+
+    /// What it takes, in words.
+    fn takes(self) -> String {
+        if self.is_for_strangers() {
+            return "that is for those who have no certificate".to_owned();
+        }
+        let roles: Vec<_> = self.roles().iter().map(|role| role.as_str()).collect();
+        format!("that takes a certificate with the role {}", roles.join(" or "))
     }
 
     fn word(self) -> &'static str {
@@ -89,6 +109,7 @@ impl Action {
             Self::Execute => "run tasks",
             Self::Ping => "ping",
             Self::Drain => "drain a worker",
+            Self::Join => "use a join token",
         }
     }
 }
@@ -120,17 +141,33 @@ impl From<&TaskRequest> for Action {
     }
 }
 
+impl From<&JoinRequest> for Action {
+    fn from(request: &JoinRequest) -> Self {
+        match request {
+            JoinRequest::Join { .. } => Self::Join,
+        }
+    }
+}
+
 /// Something that the peer may not ask.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Denied {
     /// Its role is not for it.
-    #[error("{server} refused: {peer} may not {}; that takes a certificate with the role {}", action.word(), list(action.roles()))]
+    #[error("{server} refused: {peer} may not {}; {}", action.word(), action.takes())]
     Role {
         /// Who refuses.
         server: Server,
         /// Who asked.
         peer: Identity,
         /// For what.
+        action: Action,
+    },
+    /// It has no certificate.
+    #[error("{server} refused: whoever has no certificate may not {}; {}", action.word(), action.takes())]
+    Stranger {
+        /// Who refuses.
+        server: Server,
+        /// What was asked for.
         action: Action,
     },
     /// It asked for, or about, another worker than itself.
@@ -152,7 +189,7 @@ pub struct Server(Service);
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
-            Service::NameServer => "the name server",
+            Service::NameServer | Service::Join => "the name server",
             Service::Task => "the worker",
         })
     }
@@ -167,21 +204,23 @@ impl From<Denied> for ServerError {
 /// Judges what a peer asks for.
 ///
 /// # Errors
-/// Its certificate does not allow it.
-pub fn permit(peer: Option<&Identity>, action: Action) -> Result<(), Denied> {
-    match peer {
-        Some(peer) if !action.roles().contains(&peer.role) => {
-            Err(Denied::Role { server: Server(action.service()), peer: peer.clone(), action })
-        }
-        _ => Ok(()),
+/// Its certificate does not allow it, or it has none.
+pub fn permit(who: &Who, action: Action) -> Result<(), Denied> {
+    let server = Server(action.service());
+    match who {
+        Who::Trusted => Ok(()),
+        Who::Stranger if action.is_for_strangers() => Ok(()),
+        Who::Stranger => Err(Denied::Stranger { server, action }),
+        Who::Known(peer) if action.roles().contains(&peer.role) => Ok(()),
+        Who::Known(peer) => Err(Denied::Role { server, peer: peer.clone(), action }),
     }
 }
 
 /// Has a service answer only what its peer may ask.
 #[derive(Clone, Debug)]
 pub struct Guard {
-    /// Who asks; `None` where nobody is authenticated.
-    pub peer: Option<Identity>,
+    /// Who asks.
+    pub who: Who,
 }
 
 impl<Req> BeforeRequest<Req> for Guard
@@ -189,75 +228,87 @@ where
     for<'a> Action: From<&'a Req>,
 {
     async fn before(&mut self, _: &mut Context, request: &Req) -> Result<(), ServerError> {
-        Ok(permit(self.peer.as_ref(), request.into())?)
+        Ok(permit(&self.who, request.into())?)
     }
 }
 
 /// Whether there is anything that a peer may ask of a service.
-pub fn admits(peer: Option<&Identity>, service: Service) -> bool {
-    Action::ALL.into_iter().any(|action| action.service() == service && permit(peer, action).is_ok())
-}
-
-fn list(roles: &[Role]) -> String {
-    roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(" or ")
+pub fn admits(who: &Who, service: Service) -> bool {
+    Action::ALL.into_iter().any(|action| action.service() == service && permit(who, action).is_ok())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn peer(role: Role) -> Identity {
-        Identity { role, name: "x".parse().unwrap() }
+    fn known(role: Role) -> Who {
+        Who::Known(Identity { role, name: "x".parse().unwrap() })
     }
 
-    /// Written out anew: one line an action, and whether nameserver, worker, client and admin may.
-    const EXPECTED: [(Action, [bool; 4]); 10] = [
-        (Action::Register, [false, true, false, false]),
-        (Action::Renew, [false, true, false, false]),
-        (Action::Deregister, [false, true, false, false]),
-        (Action::Watch, [false, false, true, true]),
-        (Action::List, [false, false, true, true]),
-        (Action::Lookup, [false, false, true, true]),
-        (Action::Remove, [false, false, false, true]),
-        (Action::Execute, [false, false, true, true]),
-        (Action::Ping, [false, false, true, true]),
-        (Action::Drain, [false, false, false, true]),
+    /// Everybody who may be met: nameserver, worker, client, admin, and whoever has no certificate.
+    fn everybody() -> [Who; 5] {
+        let [nameserver, worker, client, admin] = Role::ALL.map(known);
+        [nameserver, worker, client, admin, Who::Stranger]
+    }
+
+    /// Written out anew: one line an action, and whether each of them may.
+    const EXPECTED: [(Action, [bool; 5]); 11] = [
+        (Action::Register, [false, true, false, false, false]),
+        (Action::Renew, [false, true, false, false, false]),
+        (Action::Deregister, [false, true, false, false, false]),
+        (Action::Watch, [false, false, true, true, false]),
+        (Action::List, [false, false, true, true, false]),
+        (Action::Lookup, [false, false, true, true, false]),
+        (Action::Remove, [false, false, false, true, false]),
+        (Action::Execute, [false, false, true, true, false]),
+        (Action::Ping, [false, false, true, true, false]),
+        (Action::Drain, [false, false, false, true, false]),
+        (Action::Join, [false, false, false, false, true]),
     ];
 
     #[test]
     fn each_cell_of_the_table_is_as_promised() {
         assert_eq!(EXPECTED.map(|(action, _)| action), Action::ALL);
         for (action, row) in EXPECTED {
-            for (role, expected) in Role::ALL.into_iter().zip(row) {
-                assert_eq!(permit(Some(&peer(role)), action).is_ok(), expected, "{role}: {action:?}");
+            for (who, expected) in everybody().iter().zip(row) {
+                assert_eq!(permit(who, action).is_ok(), expected, "{who:?}: {action:?}");
             }
         }
     }
 
     #[test]
     fn without_authentication_everything_is_allowed() {
-        assert!(Action::ALL.into_iter().all(|action| permit(None, action).is_ok()));
-        assert!(admits(None, Service::NameServer) && admits(None, Service::Task));
+        assert!(Action::ALL.into_iter().all(|action| permit(&Who::Trusted, action).is_ok()));
+        assert!(admits(&Who::Trusted, Service::NameServer) && admits(&Who::Trusted, Service::Task));
     }
 
     #[test]
     fn who_may_ask_nothing_is_not_let_in() {
-        let admitted = |service| Role::ALL.map(|role| admits(Some(&peer(role)), service));
-        assert_eq!(admitted(Service::NameServer), [false, true, true, true]);
-        assert_eq!(admitted(Service::Task), [false, false, true, true]);
+        let admitted = |service| everybody().map(|who| admits(&who, service));
+        assert_eq!(admitted(Service::NameServer), [false, true, true, true, false]);
+        assert_eq!(admitted(Service::Task), [false, false, true, true, false]);
+        assert_eq!(admitted(Service::Join), [false, false, false, false, true]);
     }
 
     #[test]
     fn a_refusal_says_who_refuses_whom_and_what_it_takes() {
-        let denied = permit(Some(&peer(Role::Client)), Action::Drain).unwrap_err();
+        let denied = permit(&known(Role::Client), Action::Drain).unwrap_err();
         assert_eq!(
             denied.to_string(),
             "the worker refused: client x may not drain a worker; that takes a certificate with the role admin"
         );
-        let denied = permit(Some(&peer(Role::Worker)), Action::List).unwrap_err().to_string();
+        let denied = permit(&known(Role::Worker), Action::List).unwrap_err().to_string();
         assert!(
             denied.starts_with("the name server refused") && denied.ends_with("client or admin"),
             "{denied}"
         );
+        let denied = permit(&Who::Stranger, Action::Register).unwrap_err().to_string();
+        assert_eq!(
+            denied,
+            "the name server refused: whoever has no certificate may not register; that takes a certificate with the \
+             role worker"
+        );
+        let denied = permit(&known(Role::Admin), Action::Join).unwrap_err().to_string();
+        assert!(denied.ends_with("that is for those who have no certificate"), "{denied}");
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     handshake::{self, Service, Verdict},
+    identity::Who,
     net::{Connection, Listener},
     policy,
     transport::{ServerWire, codec::Postcard},
@@ -50,11 +51,13 @@ pub async fn connections<F, Fut>(
                 continue;
             }
         };
+        // Whatever a stranger asks for, it is served nothing but what is for strangers.
+        let service = if connection.who == Who::Stranger { Service::Join } else { service };
         let (room, stop, handle) = (room.clone(), stop.clone(), handle.clone());
         tracker.spawn(async move {
             let place = room.try_acquire_owned();
             let verdict = match () {
-                () if !policy::admits(connection.identity.as_ref(), service) => Verdict::Forbidden,
+                () if !policy::admits(&connection.who, service) => Verdict::Forbidden,
                 () if place.is_err() => Verdict::Full,
                 () => Verdict::Welcome,
             };

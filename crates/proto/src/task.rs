@@ -3,6 +3,7 @@
 use crate::{
     id::{AttemptKey, Kind},
     payload::Payload,
+    printable::Printable,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -59,7 +60,7 @@ pub enum Refusal {
 
 /// A task's own error: final, never retried elsewhere.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
-#[error("{code}: {message}")]
+#[error("{code}: {}", Printable(message))]
 pub struct TaskError {
     /// What kind of error.
     pub code: ErrorCode,

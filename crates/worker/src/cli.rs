@@ -8,11 +8,14 @@ use crate::{
     worker::Worker,
 };
 use clap::Parser;
+use rand::{SeedableRng, rngs::SmallRng};
 use sgdt_proto::{
     descriptors,
     identity::Role,
+    join::enrol::enrol,
     logging,
     net::{Network, Tcp},
+    printable::Printable,
     tls::Tls,
 };
 use std::{
@@ -43,7 +46,7 @@ pub fn main(kinds: Kinds) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Where there is nobody to read it there is nothing more to do.
-            drop(writeln!(io::stderr(), "worker: {error}"));
+            drop(writeln!(io::stderr(), "worker: {}", Printable(&error)));
             ExitCode::from(if error.is_usage() { 2 } else { 1 })
         }
     }
@@ -55,27 +58,33 @@ fn start(mut args: Args, kinds: Kinds) -> Result<(), Error> {
         Some(share) => kinds.wrong_answers(share),
         None => kinds,
     };
-    let network = network(&mut args)?;
-    let config = Config::try_from(args)?;
     // One thread for all calls: they only hand things on, and handing them to another thread costs more.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|source| Error::System { what: "start the runtime", source })?;
-    let worker = runtime.block_on(Worker::bind(config, kinds, network))?;
+    let worker = runtime.block_on(async {
+        args.check_addresses()?;
+        let network = network(&mut args).await?;
+        Worker::bind(Config::try_from(args)?, kinds, network).await
+    })?;
     let leader = worker.leader();
     let started = leader.block_on(runtime, run(worker));
     started.map_err(|source| Error::System { what: "start the threads that serve calls", source })?
 }
 
-/// The network that is meant, on which a worker is called what its certificate says.
-fn network(args: &mut Args) -> Result<Arc<dyn Network>, Error> {
+/// The network that is meant, on which a worker is called what its certificate says. Within a runtime.
+async fn network(args: &mut Args) -> Result<Arc<dyn Network>, Error> {
     let Some(directory) = args.tls.clone() else { return Ok(Arc::new(Tcp)) };
+    if let Some(token) = &args.join {
+        let (name, rng) = (args.name.as_ref(), &mut SmallRng::from_os_rng());
+        enrol(&args.nameserver, token, Role::Worker, name, &directory, rng).await?;
+    }
     let tls = Tls::load(&directory)?.expect(&directory, &[Role::Worker], "a worker's role is worker")?;
     let certified = tls.identity().name.clone();
     let name = args.name.get_or_insert_with(|| certified.clone()).clone();
     if name != certified {
         return Err(ConfigError::Certified { name, certified, directory }.into());
     }
-    Ok(Arc::new(tls))
+    Ok(Arc::new(tls.follow()))
 }
 
 async fn run(worker: Worker) -> Result<(), Error> {

@@ -5,6 +5,7 @@ use clap::Parser;
 use rand::{SeedableRng, rngs::SmallRng};
 use sgdt_proto::{
     id::{InvalidName, WorkerId, WorkerName},
+    join::token::Token,
     logging::LogFormat,
     name_server::limits,
     size::ByteSize,
@@ -57,9 +58,14 @@ pub struct Args {
     #[arg(long, env = "SGDT_WRONG_ANSWERS", value_name = "SHARE", requires = "diagnostics", hide = true,
         value_parser = share)]
     pub wrong_answers: Option<f64>,
-    /// Encrypt and authenticate everything, with the ca.pem, cert.pem and key.pem in this directory
+    /// Encrypt and authenticate everything, with the ca.pem, cert.pem and key.pem in this directory, which is read anew
+    /// when it changes
     #[arg(long, env = "SGDT_TLS", value_name = "DIR")]
     pub tls: Option<PathBuf>,
+    /// Get the certificate first, if there is none in the directory of --tls: with a token that `nameserver token create` has
+    /// printed
+    #[arg(long, env = "SGDT_JOIN", value_name = "TOKEN", requires = "tls", hide_env_values = true)]
+    pub join: Option<Token>,
     /// Without --tls: let everybody who can reach this machine run tasks on it
     #[arg(long, env = "SGDT_INSECURE", value_parser = clap::builder::BoolishValueParser::new())]
     pub insecure: bool,
@@ -161,17 +167,25 @@ impl Config {
     }
 }
 
+impl Args {
+    /// Makes sure that what should be addresses are.
+    pub(crate) fn check_addresses(&self) -> Result<(), ConfigError> {
+        for nameserver in &self.nameserver {
+            check_address("nameserver", nameserver, false)?;
+        }
+        check_address("listen", &self.listen, true)?;
+        match &self.advertise {
+            Some(address) => check_address("advertise", address, false),
+            None => Ok(()),
+        }
+    }
+}
+
 impl TryFrom<Args> for Config {
     type Error = ConfigError;
 
     fn try_from(args: Args) -> Result<Self, ConfigError> {
-        for nameserver in &args.nameserver {
-            check_address("nameserver", nameserver, false)?;
-        }
-        check_address("listen", &args.listen, true)?;
-        if let Some(address) = &args.advertise {
-            check_address("advertise", address, false)?;
-        }
+        args.check_addresses()?;
         let id = WorkerId::random(&mut SmallRng::from_os_rng());
         let name = match args.name {
             Some(name) => name,

@@ -57,7 +57,7 @@ pub(crate) struct Host {
 impl Host {
     /// Serves one client until it is gone, or until `closing`.
     pub(crate) async fn serve(self, connection: Connection) {
-        let Connection { stream, peer, identity, .. } = connection;
+        let Connection { stream, peer, who, .. } = connection;
         let pulse = Arc::new(Pulse::default());
         let stream = Box::new(Watched { stream, pulse: pulse.clone() });
         let session = self.sessions.open();
@@ -66,7 +66,7 @@ impl Host {
         let wire = transport::over(stream, MAX_MESSAGE);
         let mut requests = std::pin::pin!(serve::requests(
             wire,
-            service.serve().before(Guard { peer: identity }),
+            service.serve().before(Guard { who }),
             LIMITS,
             self.closing
         ));

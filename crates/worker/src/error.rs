@@ -1,7 +1,7 @@
 //! Why a worker could not start, or had to end.
 
 use crate::config::ConfigError;
-use sgdt_proto::{name_server::RegisterError, tls::credentials::CredentialsError};
+use sgdt_proto::{join::enrol::EnrolError, name_server::RegisterError, tls::credentials::CredentialsError};
 use std::{io, net::SocketAddr};
 
 /// Why a worker could not start, or had to end.
@@ -13,6 +13,9 @@ pub enum Error {
     /// It cannot prove who it is.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
+    /// It is not let in.
+    #[error(transparent)]
+    Enrol(#[from] EnrolError),
     /// Its announcement is out of bounds.
     #[error("a name server would not take this worker: {0}")]
     Invalid(RegisterError),

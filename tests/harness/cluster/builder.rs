@@ -21,6 +21,7 @@ pub struct Builder {
     nameserver_args: Vec<String>,
     worker_args: Vec<String>,
     tls: bool,
+    issuing: bool,
 }
 
 impl Builder {
@@ -32,6 +33,7 @@ impl Builder {
             nameserver_args: Vec::new(),
             worker_args: Vec::new(),
             tls: false,
+            issuing: false,
         }
     }
 
@@ -65,6 +67,12 @@ impl Builder {
         self
     }
 
+    /// Has the name server issue certificates to whoever has a token.
+    pub fn issuing(mut self) -> Self {
+        self.issuing = true;
+        self
+    }
+
     /// Other programs than those of this repository.
     pub fn binaries(mut self, binaries: Binaries) -> Self {
         self.binaries = Some(binaries);
@@ -82,12 +90,16 @@ impl Builder {
         let binaries = self.binaries.unwrap_or_else(|| programs().clone());
         let directory = tempfile::tempdir().expect("there is room for temporary files");
         let pki = self.tls.then(|| Pki::init(&binaries.nameserver, directory.path().join("pki")));
+        let mut nameserver_args = self.nameserver_args;
+        if let Some(pki) = pki.as_ref().filter(|_| self.issuing) {
+            nameserver_args.extend(["--ca".to_owned(), pki.authority().display().to_string()]);
+        }
         let mut cluster = Cluster {
             binaries,
             journal: Journal::default(),
             directory,
             pki,
-            nameserver_args: self.nameserver_args,
+            nameserver_args,
             worker_args,
             address: any_port,
             nameserver: None,

@@ -198,7 +198,7 @@ mod tests {
 
     async fn cluster(line: &str) -> Cluster {
         let cli = Cli::read(format!("client workers {line}").split_whitespace()).unwrap();
-        Setup::try_from(cli.global).unwrap().cluster().await.unwrap()
+        Setup::from(cli.global).cluster().await.unwrap()
     }
 
     #[tokio::test]

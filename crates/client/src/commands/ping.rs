@@ -102,7 +102,7 @@ mod tests {
     #[tokio::test]
     async fn a_worker_answers_and_an_earlier_start_of_it_does_not() {
         let cli = Cli::read(["client", "--local", "1", "ping"]).unwrap();
-        let cluster = Setup::try_from(cli.global).unwrap().cluster().await.unwrap();
+        let cluster = Setup::from(cli.global).cluster().await.unwrap();
         let mut worker = cluster.worker(&"w1".parse().unwrap()).await.unwrap().info;
         let (_, load) = ping(&*cluster.network, &worker).await.unwrap();
         assert_eq!((load.running, load.queued, load.draining), (0, 0, false));

@@ -8,12 +8,20 @@ use crate::{
     progress::Progress,
     retry::RetryPolicy,
 };
+use rand::{SeedableRng, rngs::SmallRng};
 use sgdt_proto::{
+    id::WorkerName,
     identity::Role,
+    join::{enrol::enrol, token::Token},
     net::{Network, Tcp},
     tls::{Tls, credentials::CredentialsError},
 };
-use std::{num::NonZeroU16, sync::Arc, time::Duration};
+use std::{
+    num::NonZeroU16,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 /// What all commands need to know.
 pub(super) struct Setup {
@@ -23,20 +31,11 @@ pub(super) struct Setup {
     config: ClientConfig,
     pub(super) task_timeout: Option<Duration>,
     pub(super) progress: ProgressMode,
-    network: Arc<dyn Network>,
+    tls: Option<PathBuf>,
 }
 
-impl TryFrom<Global> for Setup {
-    type Error = CredentialsError;
-
-    fn try_from(global: Global) -> Result<Self, CredentialsError> {
-        let network: Arc<dyn Network> = match &global.tls {
-            Some(directory) => {
-                let wanted = "a client's role is client, or admin for `remove` and `drain`";
-                Arc::new(Tls::load(directory)?.expect(directory, &[Role::Client, Role::Admin], wanted)?)
-            }
-            None => Arc::new(Tcp),
-        };
+impl From<Global> for Setup {
+    fn from(global: Global) -> Self {
         let defaults = ClientConfig::default();
         let config = ClientConfig {
             name_servers: if global.nameserver.is_empty() {
@@ -49,13 +48,13 @@ impl TryFrom<Global> for Setup {
             wait_workers: global.wait_workers,
             seed: None,
         };
-        Ok(Self {
+        Self {
             local: global.local.and_then(NonZeroU16::new),
             config,
             task_timeout: global.task_timeout,
             progress: global.progress,
-            network,
-        })
+            tls: global.tls,
+        }
     }
 }
 
@@ -74,8 +73,25 @@ impl Setup {
         self.progress != ProgressMode::Never
     }
 
+    /// The network that is meant.
+    fn network(&self) -> Result<Arc<dyn Network>, CredentialsError> {
+        let Some(directory) = &self.tls else { return Ok(Arc::new(Tcp)) };
+        let wanted = "a client's role is client, or admin for `remove` and `drain`";
+        let tls = Tls::load(directory)?.expect(directory, &[Role::Client, Role::Admin], wanted)?;
+        Ok(Arc::new(tls.follow()))
+    }
+
+    /// Gets what `--tls` takes, by a token.
+    pub(super) async fn join(&self, token: &Token, name: Option<&WorkerName>) -> Result<&Path, CommandError> {
+        let directory = self.tls.as_deref().ok_or(CommandError::Nowhere)?;
+        let (nameservers, rng) = (&self.config.name_servers, &mut SmallRng::from_os_rng());
+        enrol(nameservers, token, Role::Client, name, directory, rng).await?;
+        Ok(directory)
+    }
+
     /// Finds the cluster, or starts it if it is to be a local one.
     pub(super) async fn cluster(&self) -> Result<Cluster, CommandError> {
+        let network = self.network()?;
         let mut config = self.config.clone();
         let local = match self.local {
             Some(workers) => Some(LocalCluster::start(workers).await?),
@@ -85,7 +101,7 @@ impl Setup {
             config.name_servers = vec![local.name_server().to_string()];
         }
         let progress = Progress::new(self.progress);
-        Ok(Cluster { config, network: self.network.clone(), progress, _local: local })
+        Ok(Cluster { config, network, progress, _local: local })
     }
 }
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 use sgdt_proto::{
     id::{Kind, WorkerId, WorkerName},
     name_server::{WorkerState, WorkerStatus},
+    printable::Printable,
 };
 use std::collections::BTreeMap;
 
@@ -81,11 +82,12 @@ fn table(workers: &[Row]) -> String {
             .map(str::to_owned),
     ];
     cells.extend(workers.iter().map(|worker| {
-        let tags: Vec<_> = worker.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let tags: Vec<_> =
+            worker.tags.iter().map(|(key, value)| Printable(format!("{key}={value}")).to_string()).collect();
         let kinds: Vec<_> = worker.kinds.iter().map(Kind::as_str).collect();
         [
             worker.name.to_string(),
-            worker.address.clone(),
+            Printable(&worker.address).to_string(),
             worker.slots.to_string(),
             worker.running.to_string(),
             worker.queued.to_string(),

@@ -1,6 +1,6 @@
 //! `nameserver ca`: the certificate authority on the command line.
 
-use super::{CaError, Host, Issued, init, issue, list};
+use super::{CaError, Host, Issued, init, issue, list, revoke};
 use clap::{Args, Subcommand};
 use rand::{SeedableRng, rngs::StdRng};
 use sgdt_proto::{
@@ -20,7 +20,16 @@ pub enum Command {
     },
     /// Make a certificate and its key, in a new directory that is ready for --tls
     Issue(Issue),
-    /// List the certificates that were made
+    /// Revoke certificates, and write the authority's list of those anew: crl.pem, to be copied into each --tls directory
+    Revoke {
+        /// The authority's directory
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+        /// The name whose certificates to revoke, all of them; or the number of one, as `list` shows it
+        #[arg(value_name = "NAME|SERIAL")]
+        whom: String,
+    },
+    /// List the certificates that were made, and which of them were revoked
     List {
         /// The authority's directory
         #[arg(value_name = "DIR")]
@@ -79,6 +88,16 @@ impl Command {
                 let (out, identity, end) = (output.display(), &issued.identity, issued.end());
                 Ok(Done::Remark(format!("{out} is ready for --tls: {identity}, until {end}")))
             }
+            Self::Revoke { directory, whom } => {
+                let revoked = revoke(&directory, &whom, now)?;
+                let each = revoked.iter().map(|issued| format!("{} ({})", issued.identity, issued.number()));
+                let each: Vec<_> = each.collect();
+                let directory = directory.display();
+                Ok(Done::Remark(format!(
+                    "revoked {}; copy {directory}/crl.pem into every --tls directory: running programs take it up by themselves",
+                    each.join(", ")
+                )))
+            }
             Self::List { directory } => Ok(Done::Data(table(&list(&directory)?))),
         }
     }
@@ -89,7 +108,11 @@ fn table(all: &[Issued]) -> String {
     for issued in all {
         let Identity { role, name } = &issued.identity;
         // Writing to a string cannot fail.
-        let _ = writeln!(table, "{role:<10} {name:<20} {} {}", issued.end(), issued.number());
+        let _ = write!(table, "{role:<10} {name:<20} {} {}", issued.end(), issued.number());
+        let _ = match issued.revoked() {
+            Some(at) => writeln!(table, " revoked {at}"),
+            None => writeln!(table),
+        };
     }
     table
 }

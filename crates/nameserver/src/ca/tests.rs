@@ -67,22 +67,58 @@ fn what_was_issued_is_listed_in_order_with_its_end() {
 }
 
 #[test]
+fn what_is_revoked_is_listed_and_whatever_is_issued_from_then_on_knows_it() {
+    let place = Place::new();
+    place.init().unwrap();
+    let ca = place.path("ca");
+    let [old, other] =
+        [place.issue(Role::Worker, "w1", "a"), place.issue(Role::Client, "c", "bb")].map(Result::unwrap);
+    assert!(!place.path("a/crl.pem").exists());
+    let later = UNIX_EPOCH + NOW + DAY;
+
+    let error = revoke(&ca, "nobody\n", later).unwrap_err().to_string();
+    assert!(
+        error.starts_with(r#"no certificate has been issued to "nobody\n": `nameserver ca list "#),
+        "{error}"
+    );
+    assert!(!ca.join("crl.pem").exists());
+
+    let revoked = Issued { revoked: Some(later), ..old.clone() };
+    assert_eq!(revoke(&ca, "w1", later).unwrap(), std::slice::from_ref(&revoked));
+    assert_eq!(list(&ca).unwrap(), [revoked.clone(), other.clone()]);
+    let new = place.issue(Role::Worker, "w1", "ccc").unwrap();
+    assert_eq!(fs::read(place.path("ccc/crl.pem")).unwrap(), fs::read(ca.join("crl.pem")).unwrap());
+    Tls::load(&place.path("ccc")).unwrap();
+
+    // By its number, one certificate and no other of that name. What was revoked before stays as it was.
+    let latest = later + DAY;
+    assert_eq!(revoke(&ca, &old.number(), latest).unwrap(), std::slice::from_ref(&revoked));
+    let also = Issued { revoked: Some(latest), ..new.clone() };
+    assert_eq!(revoke(&ca, &new.number(), latest).unwrap(), std::slice::from_ref(&also));
+    assert_eq!(list(&ca).unwrap(), [revoked, other, also]);
+    assert_eq!((mode(ca.join("crl.pem")), ca.join("crl.new").exists()), (0o600, false));
+}
+
+#[test]
 fn nothing_is_overwritten() {
     let place = Place::new();
     place.init().unwrap();
     let ca = fs::read(place.path("ca/ca.key")).unwrap();
     let error = place.init().unwrap_err();
-    assert!(matches!(error, CaError::Exists { .. }) && error.to_string().contains("ca.pem"), "{error}");
+    assert!(
+        matches!(error, CaError::Files(FileError::Exists { .. })) && error.to_string().contains("ca.pem"),
+        "{error}"
+    );
     assert_eq!(fs::read(place.path("ca/ca.key")).unwrap(), ca);
 
     place.issue(Role::Worker, "w1", "w").unwrap();
     let key = fs::read(place.path("w/key.pem")).unwrap();
     let error = place.issue(Role::Worker, "w1", "w").unwrap_err();
-    assert!(matches!(error, CaError::Exists { .. }), "{error}");
+    assert!(matches!(error, CaError::Files(FileError::Exists { .. })), "{error}");
     assert_eq!(fs::read(place.path("w/key.pem")).unwrap(), key);
     assert_eq!(list(&place.path("ca")).unwrap().len(), 1, "what was not made is not listed");
     // The authority's own directory is no place for a certificate either.
-    assert!(matches!(place.issue(Role::Worker, "w1", "ca"), Err(CaError::Exists { .. })));
+    assert!(matches!(place.issue(Role::Worker, "w1", "ca"), Err(CaError::Files(FileError::Exists { .. }))));
 }
 
 #[test]

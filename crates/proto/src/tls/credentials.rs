@@ -5,16 +5,16 @@ use crate::identity::{Identity, InvalidIdentity, Role};
 use rustls::{
     RootCertStore,
     pki_types::{
-        CertificateDer, PrivateKeyDer,
+        CertificateDer, CertificateRevocationListDer, PrivateKeyDer,
         pem::{self, PemObject},
     },
-    server::VerifierBuilderError,
 };
 use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
+use webpki::{CertRevocationList, OwnedCertRevocationList};
 
 /// The certificate of the cluster's CA.
 pub const CA: &str = "ca.pem";
@@ -22,12 +22,39 @@ pub const CA: &str = "ca.pem";
 pub const CERTIFICATE: &str = "cert.pem";
 /// Our private key.
 pub const KEY: &str = "key.pem";
+/// What the CA has revoked. It need not be there.
+pub const REVOCATIONS: &str = "crl.pem";
 
-/// What a directory holds.
+/// What a directory holds, byte for byte.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub(super) struct Files {
+    ca: Vec<u8>,
+    certificate: Vec<u8>,
+    key: Vec<u8>,
+    pub(super) revocations: Option<Vec<u8>>,
+}
+
+impl Files {
+    pub(super) fn read(directory: &Path) -> Result<Self, CredentialsError> {
+        let at = |name| read(&directory.join(name));
+        let revocations = match at(REVOCATIONS) {
+            Err(CredentialsError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                None
+            }
+            found => Some(found?),
+        };
+        Ok(Self { ca: at(CA)?, certificate: at(CERTIFICATE)?, key: at(KEY)?, revocations })
+    }
+}
+
+/// What that means.
 pub(super) struct Credentials {
     pub(super) directory: PathBuf,
+    pub(super) files: Files,
     pub(super) identity: Identity,
+    pub(super) authorities: Vec<CertificateDer<'static>>,
     pub(super) roots: Arc<RootCertStore>,
+    pub(super) revoked: Vec<CertRevocationList<'static>>,
     pub(super) chain: Vec<CertificateDer<'static>>,
     pub(super) key: PrivateKeyDer<'static>,
 }
@@ -87,29 +114,56 @@ pub enum CredentialsError {
         /// Why not.
         source: rustls::Error,
     },
-    /// Nobody can be trusted by this CA.
-    #[error("{CA} in {} cannot be used: {source}", directory.display())]
-    Ca {
+    /// The list is another CA's.
+    #[error("{REVOCATIONS} in {} cannot be used: {source}; it takes a list of each CA in {CA}", directory.display())]
+    Revocations {
         /// Which.
         directory: PathBuf,
         /// Why not.
-        source: VerifierBuilderError,
+        source: webpki::Error,
+    },
+    /// A program stays who it is.
+    #[error("{} is now for {theirs}, and this program is {ours}; restart it to have it be another", path.display())]
+    Another {
+        /// Which.
+        path: PathBuf,
+        /// Whose it is now.
+        theirs: Identity,
+        /// Who it was.
+        ours: Identity,
     },
 }
 
 impl Credentials {
-    pub(super) fn load(directory: &Path) -> Result<Self, CredentialsError> {
-        let (ca, certificate, key) = (directory.join(CA), directory.join(CERTIFICATE), directory.join(KEY));
+    pub(super) fn parse(directory: &Path, files: Files) -> Result<Self, CredentialsError> {
         let mut roots = RootCertStore::empty();
-        for root in certificates(&ca)? {
-            roots.add(root).map_err(|source| CredentialsError::Unusable { path: ca.clone(), source })?;
+        let path = directory.join(CA);
+        let authorities: Vec<CertificateDer<'_>> = sections(&path, "certificate", &files.ca)?;
+        for root in &authorities {
+            roots
+                .add(root.clone())
+                .map_err(|source| CredentialsError::Unusable { path: path.clone(), source })?;
         }
-        let chain = certificates(&certificate)?;
-        let identity = identity(Some(&chain))
-            .map_err(|source| CredentialsError::Identity { path: certificate, source })?;
-        let key = PrivateKeyDer::from_pem_slice(&read(&key)?)
-            .map_err(|source| CredentialsError::Malformed { path: key, what: "private key", source })?;
-        Ok(Self { directory: directory.to_owned(), identity, roots: Arc::new(roots), chain, key })
+        let path = directory.join(CERTIFICATE);
+        let chain: Vec<CertificateDer<'_>> = sections(&path, "certificate", &files.certificate)?;
+        let identity =
+            identity(Some(&chain)).map_err(|source| CredentialsError::Identity { path, source })?;
+        let key = PrivateKeyDer::from_pem_slice(&files.key).map_err(|source| {
+            CredentialsError::Malformed { path: directory.join(KEY), what: "private key", source }
+        })?;
+        let mut revoked = Vec::new();
+        if let Some(lists) = &files.revocations {
+            let lists: Vec<CertificateRevocationListDer<'_>> =
+                sections(&directory.join(REVOCATIONS), "revocation list", lists)?;
+            for list in lists {
+                let list = OwnedCertRevocationList::from_der(&list).map_err(|source| {
+                    CredentialsError::Revocations { directory: directory.to_owned(), source }
+                })?;
+                revoked.push(list.into());
+            }
+        }
+        let (directory, roots) = (directory.to_owned(), Arc::new(roots));
+        Ok(Self { directory, files, identity, authorities, roots, revoked, chain, key })
     }
 }
 
@@ -124,10 +178,10 @@ impl super::Tls {
         roles: &[Role],
         wanted: &'static str,
     ) -> Result<Self, CredentialsError> {
-        if roles.contains(&self.identity.role) {
+        if roles.contains(&self.identity().role) {
             return Ok(self);
         }
-        let (path, identity) = (directory.join(CERTIFICATE), self.identity);
+        let (path, identity) = (directory.join(CERTIFICATE), self.identity().clone());
         Err(CredentialsError::Role { path, identity, wanted })
     }
 }
@@ -136,10 +190,9 @@ fn read(path: &Path) -> Result<Vec<u8>, CredentialsError> {
     fs::read(path).map_err(|source| CredentialsError::Unreadable { path: path.to_owned(), source })
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, CredentialsError> {
-    let malformed =
-        |source| CredentialsError::Malformed { path: path.to_owned(), what: "certificate", source };
-    let all =
-        CertificateDer::pem_slice_iter(&read(path)?).collect::<Result<Vec<_>, _>>().map_err(malformed)?;
+/// All of one kind that there are in a file, of which there must be one at least.
+fn sections<T: PemObject>(path: &Path, what: &'static str, text: &[u8]) -> Result<Vec<T>, CredentialsError> {
+    let malformed = |source| CredentialsError::Malformed { path: path.to_owned(), what, source };
+    let all = T::pem_slice_iter(text).collect::<Result<Vec<_>, _>>().map_err(malformed)?;
     if all.is_empty() { Err(malformed(pem::Error::NoItemsFound)) } else { Ok(all) }
 }

@@ -3,13 +3,20 @@
 //! Each handshake is a task of its own, so that a peer that takes its time holds nobody up; there are so many at
 //! most, and so many for one address, and each has so long.
 
-use super::verify::identity;
-use crate::net::{ByteStream, Connection, Listener};
+use super::{
+    Shared,
+    verify::{End, identity},
+};
+use crate::{
+    identity::Who,
+    net::{ByteStream, Connection, Listener},
+};
 use futures::future::BoxFuture;
 use std::{
     collections::HashMap,
     io,
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 use tokio::{
@@ -17,7 +24,6 @@ use tokio::{
     task::{Id, JoinSet},
     time::timeout,
 };
-use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
 /// How long a handshake may take.
@@ -32,7 +38,7 @@ const FAREWELL: (Duration, u64) = (Duration::from_secs(1), 64 * 1024);
 
 pub(super) struct TlsListener {
     tcp: Box<dyn Listener>,
-    acceptor: TlsAcceptor,
+    shared: Arc<Shared>,
     /// Ends with the listener. Nothing comes of those that fail.
     handshakes: JoinSet<Option<Connection>>,
     /// Where each comes from.
@@ -40,8 +46,8 @@ pub(super) struct TlsListener {
 }
 
 impl TlsListener {
-    pub(super) fn new(tcp: Box<dyn Listener>, acceptor: TlsAcceptor) -> Self {
-        Self { tcp, acceptor, handshakes: JoinSet::new(), origins: HashMap::new() }
+    pub(super) fn new(tcp: Box<dyn Listener>, shared: Arc<Shared>) -> Self {
+        Self { tcp, shared, handshakes: JoinSet::new(), origins: HashMap::new() }
     }
 
     fn begin(&mut self, connection: Connection) {
@@ -50,7 +56,7 @@ impl TlsListener {
             debug!(peer = %connection.peer, "too many handshakes at a time from one address");
             return;
         }
-        let task = self.handshakes.spawn(handshake(self.acceptor.clone(), connection));
+        let task = self.handshakes.spawn(handshake(self.shared.clone(), connection));
         self.origins.insert(task.id(), origin);
     }
 }
@@ -85,18 +91,22 @@ impl Listener for TlsListener {
     }
 }
 
-async fn handshake(acceptor: TlsAcceptor, connection: Connection) -> Option<Connection> {
+async fn handshake(shared: Arc<Shared>, connection: Connection) -> Option<Connection> {
     let Connection { stream, local, peer, .. } = connection;
-    match timeout(HANDSHAKE, acceptor.accept(stream).into_fallible()).await {
-        Ok(Ok(stream)) => match identity(stream.get_ref().1.peer_certificates()) {
-            Ok(identity) => {
-                Some(Connection { stream: Box::new(stream), local, peer, identity: Some(identity) })
+    let keys = shared.keys();
+    match timeout(HANDSHAKE, keys.acceptor.accept(stream).into_fallible()).await {
+        Ok(Ok(stream)) => {
+            let chain = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
+            if chain.is_empty() {
+                // It has got as far as here only where strangers are let in.
+                return Some(Connection { stream: Box::new(stream), local, peer, who: Who::Stranger });
             }
-            Err(error) => {
-                debug!(%peer, %error, "turned a peer away");
-                None
-            }
-        },
+            let admitted = identity(Some(&chain)).map_err(io::Error::other).and_then(|identity| {
+                let stream = shared.admit(&keys, Box::new(stream), &chain, End::Client)?;
+                Ok(Connection { stream, local, peer, who: Who::Known(identity) })
+            });
+            admitted.inspect_err(|error| debug!(%peer, %error, "turned a peer away")).ok()
+        }
         Ok(Err((error, stream))) => {
             debug!(%peer, %error, "turned a peer away in the TLS handshake");
             // Whatever comes of it: the peer has been told, or is gone.

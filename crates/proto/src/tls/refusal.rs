@@ -1,9 +1,10 @@
 //! Why two sides do not come together: which of them refused, why, and what to do.
 
+use super::pinned::NotPinned;
 use crate::{
     handshake::Service,
     id::WorkerName,
-    identity::{Identity, Role},
+    identity::{Identity, Role, Who},
 };
 use rustls::{AlertDescription, CertificateError, Error};
 use std::io;
@@ -46,7 +47,7 @@ impl Wanted {
     /// Whoever serves this, or only who does so under this name.
     pub fn server(service: Service, name: Option<&WorkerName>) -> Self {
         let role = match service {
-            Service::NameServer => Role::Nameserver,
+            Service::NameServer | Service::Join => Role::Nameserver,
             Service::Task => Role::Worker,
         };
         Self { role, name: name.cloned() }
@@ -56,9 +57,9 @@ impl Wanted {
     ///
     /// # Errors
     /// It is somebody else.
-    pub fn check(self, peer: Option<&Identity>) -> Result<(), Refusal> {
-        match peer {
-            Some(peer)
+    pub fn check(self, who: &Who) -> Result<(), Refusal> {
+        match who {
+            Who::Known(peer)
                 if peer.role != self.role || self.name.as_ref().is_some_and(|name| *name != peer.name) =>
             {
                 Err(Refusal::Identity { theirs: peer.clone(), wanted: self })
@@ -99,11 +100,15 @@ fn theirs(why: &CertificateError) -> &'static str {
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             "it is not valid yet; are the clocks of both machines right?"
         }
+        CertificateError::Revoked => "it has been revoked; issue it a new one with `nameserver ca issue`",
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "it is not for a server; is this the address of a name server or a worker?"
         }
         CertificateError::ApplicationVerificationFailure => {
             "it carries no identity; issue it one with `nameserver ca issue`"
+        }
+        CertificateError::Other(other) if other.0.is::<NotPinned>() => {
+            "its CA is not the one that the token was made for, or it takes no tokens: is it started with --ca?"
         }
         _ => "it cannot be verified; issue it a new one with `nameserver ca issue`",
     }
@@ -117,14 +122,15 @@ fn ours(alert: AlertDescription) -> Option<&'static str> {
         AlertDescription::CertificateExpired => {
             "it has expired, or is not valid yet; issue a new one with `nameserver ca issue`"
         }
+        AlertDescription::CertificateRevoked => {
+            "it has been revoked; issue a new one with `nameserver ca issue`"
+        }
         AlertDescription::CertificateRequired => "there is none; issue one with `nameserver ca issue`",
         AlertDescription::UnsupportedCertificate => {
             "it is not for whoever connects; issue one with the role that is needed"
         }
         AlertDescription::AccessDenied => "it carries no identity; issue one with `nameserver ca issue`",
-        AlertDescription::BadCertificate
-        | AlertDescription::CertificateRevoked
-        | AlertDescription::CertificateUnknown => {
+        AlertDescription::BadCertificate | AlertDescription::CertificateUnknown => {
             "it cannot be verified; issue a new one with `nameserver ca issue`"
         }
         _ => return None,

@@ -1,7 +1,10 @@
 //! A network in memory.
 
 use futures::future::BoxFuture;
-use sgdt_proto::net::{Connection, Listener, Network};
+use sgdt_proto::{
+    identity::Who,
+    net::{Connection, Listener, Network},
+};
 use std::{
     collections::HashMap,
     io,
@@ -22,11 +25,12 @@ impl Network for Memory {
             let peer: SocketAddr = address.parse().map_err(io::Error::other)?;
             let local = SocketAddr::from(([127, 0, 0, 9], 1));
             let (ours, theirs) = duplex(64 * 1024);
-            let accepted = Connection { stream: Box::new(theirs), local: peer, peer: local, identity: None };
+            let accepted =
+                Connection { stream: Box::new(theirs), local: peer, peer: local, who: Who::Trusted };
             let listeners = self.listeners.lock().unwrap();
             let listener = listeners.get(&peer).ok_or(io::ErrorKind::ConnectionRefused)?;
             listener.send(accepted).map_err(|_| io::ErrorKind::ConnectionRefused)?;
-            Ok(Connection { stream: Box::new(ours), local, peer, identity: None })
+            Ok(Connection { stream: Box::new(ours), local, peer, who: Who::Trusted })
         })
     }
 

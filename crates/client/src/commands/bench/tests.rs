@@ -5,8 +5,7 @@ use crate::cli::Cli;
 
 #[tokio::test]
 async fn every_measure_gets_back_what_it_sends() {
-    let setup =
-        Setup::try_from(Cli::read(["client", "--local", "2", "bench", "latency"]).unwrap().global).unwrap();
+    let setup = Setup::from(Cli::read(["client", "--local", "2", "bench", "latency"]).unwrap().global);
     let cluster = setup.cluster().await.unwrap();
     let client = cluster.connect().await.unwrap();
     let kind = parse(KIND).unwrap();
@@ -24,7 +23,7 @@ async fn a_size_that_does_not_fit_in_a_message_is_refused_before_a_cluster_is_so
     for size in ["0B", "4GiB"] {
         let cli = Cli::read(["client", "bench", "payload", "--size", size]).unwrap();
         let crate::cli::Command::Bench(args) = cli.command else { panic!() };
-        let error = run(&Setup::try_from(cli.global).unwrap(), args).await.unwrap_err().to_string();
+        let error = run(&Setup::from(cli.global), args).await.unwrap_err().to_string();
         assert!(error.contains("--size takes"), "{error}");
     }
 }

@@ -5,7 +5,7 @@ use super::{
     authority::{Authority, Leaf},
 };
 use crate::{
-    identity::Role,
+    identity::{Role, Who},
     net::{Connection, Listener},
 };
 use futures::future::BoxFuture;
@@ -45,7 +45,7 @@ impl Listener for Crowd {
             let (ours, theirs) = duplex(64);
             self.theirs.send(theirs).unwrap();
             let peer = SocketAddr::new(IpAddr::V4(Ipv4Addr::from(origin)), 1);
-            Ok(Connection { stream: Box::new(ours), local: self.local_addr()?, peer, identity: None })
+            Ok(Connection { stream: Box::new(ours), local: self.local_addr()?, peer, who: Who::Trusted })
         })
     }
 }
@@ -53,10 +53,7 @@ impl Listener for Crowd {
 fn listener(one_address: bool) -> (TlsListener, UnboundedReceiver<DuplexStream>) {
     let network = Authority::new("ca").network(Leaf::of(Role::Nameserver, "ns"));
     let (theirs, opened) = unbounded_channel();
-    (
-        TlsListener::new(Box::new(Crowd { came: 0, most: 10_000, one_address, theirs }), network.acceptor),
-        opened,
-    )
+    (TlsListener::new(Box::new(Crowd { came: 0, most: 10_000, one_address, theirs }), network.shared), opened)
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,8 @@
+//! See `entry::handshake`.
+#![no_main]
+
+#[path = "../../corpora/entry.rs"]
+#[allow(dead_code, reason = "each target takes one")]
+mod entry;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| entry::handshake(bytes));

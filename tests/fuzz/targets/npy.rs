@@ -1,0 +1,8 @@
+//! See `entry::npy`.
+#![no_main]
+
+#[path = "../../corpora/entry.rs"]
+#[allow(dead_code, reason = "each target takes one")]
+mod entry;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| entry::npy(bytes));
