@@ -15,6 +15,7 @@ use sgdt_proto::identity::{Identity, Role};
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
     time::{Duration, UNIX_EPOCH},
 };
 use tokio::time::Instant;
@@ -224,17 +225,24 @@ fn files_that_are_missing_or_broken_are_named() {
     for (program, args) in
         [(&programs.nameserver, &[][..]), (&programs.worker, &[]), (&programs.client, &["workers"])]
     {
-        for (file, broken) in [("ca.pem", false), ("cert.pem", false), ("key.pem", false), ("cert.pem", true)]
-        {
+        for (file, spoil) in [
+            ("ca.pem", "gone"),
+            ("cert.pem", "gone"),
+            ("key.pem", "gone"),
+            ("cert.pem", "nonsense"),
+            ("key.pem", "pipe"),
+        ] {
             let directory = tempfile::tempdir().unwrap();
             for name in ["ca.pem", "cert.pem", "key.pem"] {
                 fs::copy(good.join(name), directory.path().join(name)).unwrap();
             }
             let path = directory.path().join(file);
-            if broken {
-                fs::write(&path, "nonsense").unwrap();
-            } else {
-                fs::remove_file(&path).unwrap();
+            fs::remove_file(&path).unwrap();
+            match spoil {
+                "nonsense" => fs::write(&path, spoil).unwrap(),
+                // Whoever opens it waits for somebody to write.
+                "pipe" => assert!(Command::new("mkfifo").arg(&path).status().unwrap().success()),
+                _ => {}
             }
             let mut command = cluster.command(program);
             command.args(["--tls", text(directory.path())]).args(args);
@@ -242,6 +250,7 @@ fn files_that_are_missing_or_broken_are_named() {
             process.expect_exit(2);
             let lines = process.error_lines();
             assert!(lines.len() == 1 && lines[0].contains(text(&path)), "{lines:?}");
+            assert!(lines[0].matches("os error").count() <= 1, "told twice: {lines:?}");
         }
     }
     // A key that is another certificate's.

@@ -47,7 +47,7 @@ pub struct Global {
     #[arg(long, global = true, env = "SGDT_BALANCE", value_name = "POLICY", default_value_t)]
     pub balance: Balance,
 
-    /// How often a task is tried before it is given up
+    /// How often a task is tried before it is given up. One with which three workers have died is given up in any case
     #[arg(long, global = true, env = "SGDT_MAX_ATTEMPTS", value_name = "N", default_value_t = 5,
         value_parser = value_parser!(u32).range(1..))]
     pub max_attempts: u32,

@@ -13,6 +13,8 @@ pub(crate) struct Summary<'a> {
     pub(crate) tally: &'a Tally,
     /// How many had their results from an earlier run.
     pub(crate) skipped: u64,
+    /// How many of those had failed, and are not tried again.
+    pub(crate) failed_before: u64,
     /// How long it took.
     pub(crate) elapsed: Duration,
     /// Whether it was told to stop.
@@ -21,7 +23,7 @@ pub(crate) struct Summary<'a> {
 
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { tally, skipped, elapsed, interrupted } = self;
+        let Self { tally, skipped, failed_before, elapsed, interrupted } = self;
         let (done, failed) = (tally.done, tally.failures());
         let rate = done as f64 / elapsed.as_secs_f64().max(1e-9);
         if *interrupted {
@@ -41,6 +43,9 @@ impl fmt::Display for Summary<'_> {
         }
         if *skipped > 0 {
             write!(f, "; {skipped} had been done before")?;
+        }
+        if *failed_before > 0 {
+            write!(f, ", {failed_before} of them with an error, which are not tried again")?;
         }
         write!(f, "; {}", count(tally.retries, "retry"))?;
         if !tally.shares.is_empty() {
@@ -108,7 +113,8 @@ mod tests {
     use sgdt_proto::task::ErrorCode;
 
     fn text(tally: &Tally, skipped: u64, millis: u64, interrupted: bool) -> String {
-        Summary { tally, skipped, elapsed: Duration::from_millis(millis), interrupted }.to_string()
+        let (failed_before, elapsed) = (skipped / 2, Duration::from_millis(millis));
+        Summary { tally, skipped, failed_before, elapsed, interrupted }.to_string()
     }
 
     fn shares<'a>(shares: impl IntoIterator<Item = (&'a str, u64)>) -> Tally {
@@ -144,7 +150,7 @@ mod tests {
         assert_eq!(
             text(&tally, 7, 61_000, true),
             "stopped early: 10 tasks in 1m 1s (0.2 tasks/s): 1 ok, 9 failed (5 invalid-input, 2 gave-up, 2 timeout); \
-             7 had been done before; 1 retry; by w1 1 (100 %)"
+             7 had been done before, 3 of them with an error, which are not tried again; 1 retry; by w1 1 (100 %)"
         );
     }
 

@@ -80,7 +80,8 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let bind = error.downcast_ref::<BindError>();
-            let message = bind.map_or_else(|| format!("{error:#}"), ToString::to_string);
+            // Errors of our own say themselves what caused them.
+            let message = if error.is::<io::Error>() { format!("{error:#}") } else { error.to_string() };
             // There is nobody left to tell if this fails.
             drop(writeln!(io::stderr(), "nameserver: {}", Printable(&message)));
             let usage = bind.is_some_and(BindError::is_usage) || error.is::<CredentialsError>();

@@ -31,7 +31,7 @@ pub struct Args {
     /// Where clients reach this worker, if that is not where it listens
     #[arg(long, env = "SGDT_ADVERTISE", value_name = "ADDR")]
     pub advertise: Option<String>,
-    /// What to call this worker [default: the name in its certificate, else the machine's and four random digits]
+    /// What to call this worker [default: the name in its certificate, else the machine's and four random hexadecimal digits]
     #[arg(long, env = "SGDT_NAME")]
     pub name: Option<WorkerName>,
     /// How many tasks run at a time [default: one for each core]

@@ -44,7 +44,8 @@ pub(super) async fn run(
     };
     if setup.remarks() && outcome.written.is_ok() {
         let (elapsed, skipped) = (began.elapsed(), counters.skipped());
-        remark(&Summary { tally: &outcome.tally, skipped, elapsed, interrupted: outcome.interrupted });
+        let (tally, interrupted) = (&outcome.tally, outcome.interrupted);
+        remark(&Summary { tally, skipped, failed_before, elapsed, interrupted });
     }
     if let Err(error) = &outcome.written {
         complain(error);

@@ -187,7 +187,13 @@ impl super::Tls {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CredentialsError> {
-    fs::read(path).map_err(|source| CredentialsError::Unreadable { path: path.to_owned(), source })
+    let regular = |about: fs::Metadata| match about.is_file() {
+        true => Ok(()),
+        // Opening a pipe, say, waits for whoever is at its other end.
+        false => Err(io::Error::other("it is not a regular file")),
+    };
+    let contents = fs::metadata(path).and_then(regular).and_then(|()| fs::read(path));
+    contents.map_err(|source| CredentialsError::Unreadable { path: path.to_owned(), source })
 }
 
 /// All of one kind that there are in a file, of which there must be one at least.
