@@ -57,9 +57,13 @@ impl World<'_> {
 
     /// Begins or ends what lasts.
     fn turn(&mut self, fault: &Fault, end: bool) {
-        let Self { weather, sim, machines, programs, .. } = self;
+        let Self { weather, sim, machines, programs, cut_off, .. } = self;
         match *fault {
-            Fault::Hang { machine, .. } => machines[machine].stopped = !end,
+            Fault::Hang { machine, .. } => {
+                machines[machine].stopped = !end;
+                // It answers what it had heard before, be it stopped again, or deaf on one side, a moment later.
+                cut_off.retain(|&(_, worker), _| worker != machine);
+            }
             Fault::Cut { from, to, both_ways, .. } => {
                 weather.cut(sim, from, to, end);
                 if both_ways {

@@ -14,8 +14,11 @@ impl World<'_> {
         if !self.stage.state().oracle.is_finished() {
             return;
         }
-        // From here on nobody comes.
+        // From here on nobody comes, nor comes back.
         self.due.clear();
+        for running in self.workers.values_mut() {
+            running.told = running.told.and(Some(None));
+        }
         let busy = |observed: &Observed| observed.load.is_none_or(|load| load.running + load.queued > 0);
         let end = self.now + QUIET;
         let left = loop {
