@@ -82,9 +82,9 @@ impl Leader {
         let standby = {
             let (runtime, ended) = (runtime.clone(), ended.clone());
             let watch = Arc::new(Watch::default());
-            let watching = watch.clone();
+            let (watching, pool) = (watch.clone(), self.pool.clone());
             let thread = thread::Builder::new().name("sgdt-standby".into());
-            let thread = thread.spawn(move || watching.keep(&runtime, &ended))?;
+            let thread = thread.spawn(move || watching.keep(&pool, &runtime, &ended))?;
             Standby { watch, thread: thread.thread().clone() }
         };
         let leading = runtime.clone();
@@ -172,7 +172,7 @@ struct Watch {
 }
 
 impl Watch {
-    fn keep(&self, runtime: &Runtime, ended: &CancellationToken) {
+    fn keep(&self, pool: &Pool, runtime: &Runtime, ended: &CancellationToken) {
         let mut quiet = 0;
         let mut seen = self.turns.load(SeqCst);
         while !ended.is_cancelled() {
@@ -189,6 +189,8 @@ impl Watch {
             if now != seen {
                 (seen, quiet) = (now, 0);
             } else if is_away(now) {
+                // What came with the task that takes so long does not wait for it.
+                pool.rouse();
                 self.drive(runtime, ended, now);
             } else {
                 quiet += 1;

@@ -182,12 +182,14 @@ impl Pool {
                 waker.wake();
             }
         } else {
-            let State { queue, idle, .. } = &mut *state;
-            let woken = idle.split_off(idle.len() - idle.len().min(queue.len()));
-            drop(state);
-            woken.into_iter().for_each(|(_, waker)| waker.wake());
+            wake_slots(state);
         }
         refused
+    }
+
+    /// Wakes slots for what waits: the leader, who was called for it, is stuck.
+    pub(crate) fn rouse(&self) {
+        wake_slots(self.state());
     }
 
     /// Takes those of a session's jobs out that have not started.
@@ -260,7 +262,11 @@ impl Pool {
             state.leader = LeaderState::Away;
             return Poll::Ready((slot, self.take(state)));
         }
-        state.leader = LeaderState::Waiting(cx.waker().clone());
+        let before = std::mem::replace(&mut state.leader, LeaderState::Waiting(cx.waker().clone()));
+        if matches!(before, LeaderState::Called) {
+            // It was quick when the leader was called, and is not any more.
+            wake_slots(state);
+        }
         Poll::Pending
     }
 
@@ -268,14 +274,15 @@ impl Pool {
     /// back then.
     pub(crate) fn next_of_turn(self: &Arc<Self>, slot: &mut Option<Idle>, end: Instant) -> Option<Running> {
         let mut state = self.state();
-        if state.closed || state.queue.len() == 0 {
-            state.idle.extend(slot.take());
+        if state.closed {
+            drop(state);
+            // Nobody else tells it.
+            slot.take().into_iter().for_each(|(_, waker)| waker.wake());
             return None;
         }
-        if !state.is_quick() || Instant::now() >= end {
-            drop(state);
-            // It looks for itself.
-            slot.take().into_iter().for_each(|(_, waker)| waker.wake());
+        if state.queue.len() == 0 || !state.is_quick() || Instant::now() >= end {
+            state.idle.extend(slot.take());
+            wake_slots(state);
             return None;
         }
         self.take(state)
@@ -293,6 +300,14 @@ impl Pool {
         let permit = Permit { pool: self.clone(), charge, started, _running: running, _core: core };
         Some(Running { job, permit })
     }
+}
+
+/// Wakes as many idle slots as there are jobs.
+fn wake_slots(mut state: MutexGuard<'_, State>) {
+    let State { queue, idle, .. } = &mut *state;
+    let woken = idle.split_off(idle.len() - idle.len().min(queue.len()));
+    drop(state);
+    woken.into_iter().for_each(|(_, waker)| waker.wake());
 }
 
 impl fmt::Debug for Pool {

@@ -3,6 +3,7 @@
 use super::Leader;
 use crate::{
     cancel::Cancel,
+    executor::Executor,
     pool::{Job, Pool, Running},
     queue::{SessionId, Ticket},
     session::{Limits, Session},
@@ -124,6 +125,46 @@ fn the_standby_drives_the_runtime_while_the_leader_is_stuck_and_until_it_is_back
                 assert_eq!(alone.tells.recv().await, Some("stopped"));
                 alone.pool.idle().await;
             }
+        };
+        leader.block_on(runtime(), work).unwrap();
+    });
+}
+
+#[test]
+fn what_came_with_a_task_that_takes_long_is_run_by_other_slots() {
+    in_time(|| {
+        let pool = Arc::new(Pool::new(1_000));
+        let session = Arc::new(Session::new(SessionId(1), pool.clone(), Limits::default()));
+        let (kinds, mut tells) = kinds();
+        let kinds = Arc::new(kinds);
+        Executor::Threads.start(&pool, &kinds, 2).unwrap();
+        let job = move |number, kind: &str| {
+            let (session, assignment) = (session.clone(), task(number, kind, json!(number)));
+            Job { session, ticket: Ticket(number), assignment, cancel: Cancel::new() }
+        };
+        let leader = Leader::new(pool.clone(), kinds);
+        let work = async move {
+            let idle = async |running| {
+                while pool.load() != (Load { running, ..Load::default() }) {
+                    yield_now().await;
+                }
+            };
+            for round in 0..10 {
+                // Until tasks are known to be quick.
+                for number in 0..100 {
+                    assert!(pool.push(vec![job(number, "echo")]).is_empty());
+                    idle(0).await;
+                }
+                let hold = job(200 + round, "hold");
+                let cancel = hold.cancel.clone();
+                assert!(pool.push(vec![hold, job(300, "echo"), job(301, "echo")]).is_empty());
+                assert_eq!(tells.recv().await, Some("runs"));
+                idle(1).await;
+                cancel.cancel();
+                assert_eq!(tells.recv().await, Some("stopped"));
+                idle(0).await;
+            }
+            pool.close();
         };
         leader.block_on(runtime(), work).unwrap();
     });
