@@ -75,6 +75,22 @@ fn a_machine_with_a_token_becomes_a_worker_and_stays_one() {
 }
 
 #[test]
+fn a_machine_that_was_ended_while_it_waited_to_join_joins_when_it_is_started_again() {
+    let mut cluster = Cluster::builder().tls().issuing().start();
+    let token = cluster.pki().token("worker", &["--name", "w9"]);
+    let home = cluster.path("newcomer");
+    cluster.kill_nameserver();
+    let waiting = worker(&cluster, &token, &home, &[]);
+    waiting.wait_error_line(|line| line.contains("not joined, trying on"));
+    drop(waiting);
+    let key = fs::read(home.join("key.pem")).unwrap();
+    cluster.restart_nameserver();
+    let again = worker(&cluster, &token, &home, &[]);
+    again.wait_line(|line| line.starts_with("worker w9 listening on "));
+    assert_eq!(fs::read(home.join("key.pem")).unwrap(), key);
+}
+
+#[test]
 fn a_token_that_is_not_good_lets_nobody_in_and_says_why_in_one_line() {
     let cluster = Cluster::builder().tls().issuing().start();
     let pki = cluster.pki();

@@ -39,7 +39,7 @@ use std::{
 };
 
 pub use record::Issued;
-pub use revocation::revoke;
+pub use revocation::{Revoked, revoke};
 
 const CA_KEY: &str = "ca.key";
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -178,7 +178,9 @@ pub(crate) fn certify(
     now: SystemTime,
     rng: &mut impl Rng,
 ) -> Result<Certified, CaError> {
-    let (root, issuer, revocations) = (read_ca(ca, CA)?, issuer(ca)?, revocation::list(ca)?);
+    let (root, issuer) = (read_ca(ca, CA)?, issuer(ca)?);
+    let _alone = record::alone(ca)?;
+    let revocations = revocation::list(ca)?;
     let not_after = now + LIFETIME;
     let mut serial: [u8; 16] = rng.random();
     // A positive number that has all of its bytes.

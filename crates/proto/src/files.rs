@@ -76,8 +76,13 @@ pub fn replace(path: &Path, contents: &str) -> Result<(), FileError> {
 pub fn append(path: &Path, line: &str) -> Result<(), FileError> {
     let opened = OpenOptions::new().append(true).create(true).mode(OWNER_ONLY).open(path);
     let mut file = opened.map_err(failed("write", path))?;
+    let before = file.metadata().map_err(failed("read", path))?.len();
     let written = file.write_all(format!("{line}\n").as_bytes()).and_then(|()| file.sync_all());
-    written.map_err(failed("write", path))
+    written.map_err(|source| {
+        // Half a line would be in the way of all that are to come. The first error is the one to tell.
+        let _ = file.set_len(before);
+        failed("write", path)(source)
+    })
 }
 
 /// Reads a whole file of text.

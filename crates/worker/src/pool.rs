@@ -155,8 +155,8 @@ impl Pool {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues jobs and wakes slots, or the leader, for them. Returns those that are refused, be it one of these or one that
-    /// had to make room, for the caller to answer.
+    /// Queues jobs and wakes slots, or the leader, for them. Returns those that are refused, be it one of these or
+    /// one that had to make room, for the caller to answer.
     #[must_use]
     pub(crate) fn push(&self, jobs: Vec<Job>) -> Vec<(Job, Refusal)> {
         let mut refused = Vec::new();

@@ -1,6 +1,6 @@
 //! `nameserver ca`: the certificate authority on the command line.
 
-use super::{CaError, Host, Issued, init, issue, list, revoke};
+use super::{CaError, Host, Issued, Revoked, init, issue, list, revoke};
 use clap::{Args, Subcommand};
 use rand::{SeedableRng, rngs::StdRng};
 use sgdt_proto::{
@@ -25,7 +25,8 @@ pub enum Command {
         /// The authority's directory
         #[arg(value_name = "DIR")]
         directory: PathBuf,
-        /// The name whose certificates to revoke, all of them; or the number of one, as `list` shows it
+        /// The name whose certificates and unused tokens to revoke, all of them; or the number of one certificate, as
+        /// `list` shows it
         #[arg(value_name = "NAME|SERIAL")]
         whom: String,
     },
@@ -89,9 +90,14 @@ impl Command {
                 Ok(Done::Remark(format!("{out} is ready for --tls: {identity}, until {end}")))
             }
             Self::Revoke { directory, whom } => {
-                let revoked = revoke(&directory, &whom, now)?;
-                let each = revoked.iter().map(|issued| format!("{} ({})", issued.identity, issued.number()));
-                let each: Vec<_> = each.collect();
+                let Revoked { certificates, tokens } = revoke(&directory, &whom, now)?;
+                let number = |issued: &Issued| format!("{} ({})", issued.identity, issued.number());
+                let mut each: Vec<_> = certificates.iter().map(number).collect();
+                match tokens {
+                    0 => {}
+                    1 => each.push(format!("an unused token for {whom}")),
+                    _ => each.push(format!("{tokens} unused tokens for {whom}")),
+                }
                 let directory = directory.display();
                 Ok(Done::Remark(format!(
                     "revoked {}; copy {directory}/crl.pem into every --tls directory: running programs take it up by themselves",

@@ -7,7 +7,7 @@ use sgdt_proto::{
     files::{self, FileError, read},
     identity::Identity,
 };
-use std::{io, path::Path, time::SystemTime};
+use std::{fs::File, io, path::Path, time::SystemTime};
 
 const LIST: &str = "issued.jsonl";
 
@@ -63,6 +63,15 @@ impl Issued {
 /// A time as people write it, to the second.
 pub(super) fn calendar(time: SystemTime) -> String {
     humantime::format_rfc3339_seconds(time).to_string()
+}
+
+/// Until what it returns is dropped, nobody else makes certificates or revokes them, in whatever process. A file
+/// system without locks is not worth refusing.
+pub(super) fn alone(ca: &Path) -> Result<File, CaError> {
+    let cannot = |source| FileError::File { what: "open", path: ca.to_owned(), source };
+    let directory = File::open(ca).map_err(cannot)?;
+    let _ = directory.lock();
+    Ok(directory)
 }
 
 pub(super) fn append(ca: &Path, issued: &Issued) -> Result<(), CaError> {

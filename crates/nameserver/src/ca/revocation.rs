@@ -3,6 +3,7 @@
 use super::{
     CA_LIFETIME, CaError, SKEW, issuer,
     record::{self, Issued},
+    token,
 };
 use rcgen::{CertificateRevocationListParams, KeyIdMethod, RevokedCertParams, SerialNumber};
 use sgdt_proto::{
@@ -11,13 +12,23 @@ use sgdt_proto::{
 };
 use std::{io, path::Path, time::SystemTime};
 
-/// Revokes the certificate of this number, or all that were issued to this name; and writes the CA's list anew. Which
-/// they are; some may have been revoked before.
+/// What somebody has lost.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Revoked {
+    /// The certificates; some may have been revoked before.
+    pub certificates: Vec<Issued>,
+    /// How many tokens, with which there would soon be another.
+    pub tokens: usize,
+}
+
+/// Revokes the certificate of this number; or all that were issued to this name, and the unused tokens for it. Writes
+/// the CA's list anew.
 ///
 /// # Errors
-/// There is no CA, it has issued no such certificate, or its directory cannot be written to.
-pub fn revoke(ca: &Path, whom: &str, now: SystemTime) -> Result<Vec<Issued>, CaError> {
+/// There is no CA, it has issued nothing to anybody like that, or its directory cannot be written to.
+pub fn revoke(ca: &Path, whom: &str, now: SystemTime) -> Result<Revoked, CaError> {
     let issuer = issuer(ca)?;
+    let _alone = record::alone(ca)?;
     let mut all = record::all(ca)?;
     // A number before a name: nothing else is that long by chance.
     let numbered = all.iter().any(|issued| issued.number() == whom);
@@ -48,12 +59,13 @@ pub fn revoke(ca: &Path, whom: &str, now: SystemTime) -> Result<Vec<Issued>, CaE
         key_identifier_method: KeyIdMethod::Sha256,
     };
     all.retain(meant);
-    if all.is_empty() {
+    let tokens = if numbered { 0 } else { token::withdraw(ca, whom)? };
+    if all.is_empty() && tokens == 0 {
         let whom = whom.chars().take(100).collect();
         return Err(CaError::Nobody { whom, directory: ca.to_owned() });
     }
     replace(&ca.join(REVOCATIONS), &list.signed_by(&issuer)?.pem()?)?;
-    Ok(all)
+    Ok(Revoked { certificates: all, tokens })
 }
 
 /// The list as it is, if anything has been revoked.

@@ -3,7 +3,7 @@
 use super::*;
 use rand::{SeedableRng, rngs::StdRng};
 use sgdt_proto::tls::Tls;
-use std::{fs, os::unix::fs::PermissionsExt, time::UNIX_EPOCH};
+use std::{fs, os::unix::fs::PermissionsExt, sync::mpsc, thread, time::UNIX_EPOCH};
 
 const NOW: Duration = Duration::from_secs(1_790_000_000);
 
@@ -84,7 +84,7 @@ fn what_is_revoked_is_listed_and_whatever_is_issued_from_then_on_knows_it() {
     assert!(!ca.join("crl.pem").exists());
 
     let revoked = Issued { revoked: Some(later), ..old.clone() };
-    assert_eq!(revoke(&ca, "w1", later).unwrap(), std::slice::from_ref(&revoked));
+    assert_eq!(revoke(&ca, "w1", later).unwrap().certificates, std::slice::from_ref(&revoked));
     assert_eq!(list(&ca).unwrap(), [revoked.clone(), other.clone()]);
     let new = place.issue(Role::Worker, "w1", "ccc").unwrap();
     assert_eq!(fs::read(place.path("ccc/crl.pem")).unwrap(), fs::read(ca.join("crl.pem")).unwrap());
@@ -92,11 +92,31 @@ fn what_is_revoked_is_listed_and_whatever_is_issued_from_then_on_knows_it() {
 
     // By its number, one certificate and no other of that name. What was revoked before stays as it was.
     let latest = later + DAY;
-    assert_eq!(revoke(&ca, &old.number(), latest).unwrap(), std::slice::from_ref(&revoked));
+    assert_eq!(revoke(&ca, &old.number(), latest).unwrap().certificates, std::slice::from_ref(&revoked));
     let also = Issued { revoked: Some(latest), ..new.clone() };
-    assert_eq!(revoke(&ca, &new.number(), latest).unwrap(), std::slice::from_ref(&also));
+    assert_eq!(revoke(&ca, &new.number(), latest).unwrap().certificates, std::slice::from_ref(&also));
     assert_eq!(list(&ca).unwrap(), [revoked, other, also]);
     assert_eq!((mode(ca.join("crl.pem")), ca.join("crl.new").exists()), (0o600, false));
+}
+
+#[test]
+fn nobody_revokes_while_somebody_else_does() {
+    let place = Place::new();
+    place.init().unwrap();
+    let ca = place.path("ca");
+    place.issue(Role::Worker, "w1", "a").unwrap();
+    let alone = record::alone(&ca).unwrap();
+    let (tell, told) = mpsc::channel();
+    let revoking = thread::spawn(move || {
+        tell.send("begun").unwrap();
+        let revoked = revoke(&ca, "w1", UNIX_EPOCH + NOW + DAY).unwrap();
+        tell.send("done").unwrap();
+        revoked.certificates.len()
+    });
+    assert_eq!(told.recv(), Ok("begun"));
+    assert!(told.recv_timeout(Duration::from_millis(100)).is_err(), "it did not wait");
+    drop(alone);
+    assert_eq!(revoking.join().unwrap(), 1);
 }
 
 #[test]

@@ -110,16 +110,39 @@ pub(crate) fn spend(ca: &Path, secret: Secret) -> Result<bool, CaError> {
 
 /// Removes what nobody can use any more.
 fn forget(ca: &Path, now: SystemTime) -> Result<(), CaError> {
+    remove(ca, |_, grant| grant.end < now).map(drop)
+}
+
+/// Removes the unused tokens for a name, and says how many there were.
+pub(super) fn withdraw(ca: &Path, name: &str) -> Result<usize, CaError> {
+    remove(ca, |path, grant| {
+        path.extension().is_some_and(|state| state == UNUSED)
+            && grant.name.as_ref().is_some_and(|other| other.as_str() == name)
+    })
+}
+
+fn remove(ca: &Path, meant: impl Fn(&Path, &Grant) -> bool) -> Result<usize, CaError> {
     let tokens = ca.join(TOKENS);
     let cannot = |source| FileError::File { what: "read", path: tokens.clone(), source };
-    for entry in fs::read_dir(&tokens).map_err(cannot)? {
+    let entries = match fs::read_dir(&tokens) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        entries => entries.map_err(cannot)?,
+    };
+    let mut removed = 0;
+    for entry in entries {
         let path = entry.map_err(cannot)?.path();
         // One that cannot be read has just been used, or is none of ours: it stays.
-        if read(&path).ok().and_then(|text| Grant::parse(&text)).is_some_and(|grant| grant.end < now) {
-            fs::remove_file(&path).map_err(|source| FileError::File { what: "remove", path, source })?;
+        let grant = read(&path).ok().and_then(|text| Grant::parse(&text));
+        if grant.is_some_and(|grant| meant(&path, &grant)) {
+            match fs::remove_file(&path) {
+                Ok(()) => removed += 1,
+                // Somebody was faster.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(FileError::File { what: "remove", path, source }.into()),
+            }
         }
     }
-    Ok(())
+    Ok(removed)
 }
 
 fn file(ca: &Path, secret: Secret, state: &str) -> PathBuf {

@@ -187,3 +187,20 @@ async fn whoever_tries_too_often_is_not_heard_for_a_while() {
     let another = Visitor { from: [192, 0, 2, 2].into(), ..visitor };
     assert_eq!(another.join(context, good).await, Err(JoinError::Expired));
 }
+
+#[test]
+fn who_is_revoked_cannot_come_back_with_a_token_that_is_left() {
+    let office = Office::new();
+    let [first, second] = [office.token(Role::Worker, Some("w1")), office.token(Role::Worker, Some("w1"))];
+    let other = office.token(Role::Worker, Some("w2"));
+    office.apply(&application(&first, Role::Worker, None)).unwrap();
+    let revoked = ca::revoke(&office.ca(), "w1", now()).unwrap();
+    assert_eq!((revoked.certificates.len(), revoked.tokens), (1, 1));
+    assert_eq!(office.apply(&application(&second, Role::Worker, None)), Err(JoinError::Unknown));
+    office.apply(&application(&other, Role::Worker, None)).unwrap();
+
+    // Also who has not come yet.
+    let early = office.token(Role::Worker, Some("w3"));
+    assert_eq!(ca::revoke(&office.ca(), "w3", now()).unwrap().tokens, 1);
+    assert_eq!(office.apply(&application(&early, Role::Worker, None)), Err(JoinError::Unknown));
+}

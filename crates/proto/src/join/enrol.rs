@@ -7,7 +7,7 @@ use super::{
 use crate::{
     backoff::Backoff,
     dial::{DialError, Dialled, context, dial},
-    files::{FileError, create, directory as make},
+    files::{FileError, create, directory as make, read},
     handshake::Service,
     id::WorkerName,
     identity::Role,
@@ -80,16 +80,16 @@ pub async fn enrol(
     if directory.join(CERTIFICATE).exists() {
         return Ok(());
     }
-    let key = KeyPair::generate()?;
+    make(directory, &[CA, CERTIFICATE, REVOCATIONS])?;
+    let key_file = directory.join(KEY);
+    let (key, made) = key(&key_file)?;
     let request = CertificateParams::default().serialize_request(&key)?.der().to_vec();
     let application = Application { secret: token.secret, role, name: name.cloned(), request };
-    make(directory, &[CA, CERTIFICATE, KEY, REVOCATIONS])?;
-    // Before the token is spent, so that what cannot be written is not asked for.
-    let key_file = directory.join(KEY);
-    create(&key_file, &key.serialize_pem())?;
     let welcome = ask(nameservers, token, &application, rng).await.inspect_err(|_| {
-        // It is nobody's key.
-        drop(fs::remove_file(&key_file));
+        if made {
+            // It is nobody's key.
+            drop(fs::remove_file(&key_file));
+        }
     })?;
     create(&directory.join(CA), &welcome.ca)?;
     if let Some(revocations) = &welcome.revocations {
@@ -99,6 +99,18 @@ pub async fn enrol(
     create(&directory.join(CERTIFICATE), &welcome.certificate)?;
     info!(directory = %directory.display(), "joined the cluster");
     Ok(())
+}
+
+/// The key in this file: one that is there, because an earlier start was ended while it waited, or a new one. Written
+/// before the token is spent, so that what cannot be written is not asked for. Whether it is new.
+fn key(path: &Path) -> Result<(KeyPair, bool), EnrolError> {
+    if path.symlink_metadata().is_ok() {
+        let key = KeyPair::from_pem(&read(path)?);
+        return Ok((key.map_err(|_| FileError::Exists { path: path.to_owned() })?, false));
+    }
+    let key = KeyPair::generate()?;
+    create(path, &key.serialize_pem())?;
+    Ok((key, true))
 }
 
 /// Asks one name server after the other until one is there.
