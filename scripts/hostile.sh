@@ -14,4 +14,4 @@ seconds=${1:-600}
 # A thousand to each of three servers.
 ulimit -n "$(ulimit -H -n)"
 export SGDT_HOSTILE_SECONDS=$seconds
-exec cargo test --release --locked -p sgdt-tests --test e2e -- --nocapture hostile::a_job_goes_on
+exec cargo test --release --locked --workspace --test e2e -- --nocapture hostile::a_job_goes_on

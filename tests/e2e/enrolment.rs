@@ -6,6 +6,7 @@ use harness::{
     job::Job,
     pki::Pki,
     process::{Process, Signal},
+    proxy::{Direction, Proxy},
 };
 use rand::{SeedableRng, rngs::StdRng};
 use sgdt_nameserver::ca::token;
@@ -81,13 +82,41 @@ fn a_machine_that_was_ended_while_it_waited_to_join_joins_when_it_is_started_aga
     let home = cluster.path("newcomer");
     cluster.kill_nameserver();
     let waiting = worker(&cluster, &token, &home, &[]);
-    waiting.wait_error_line(|line| line.contains("not joined, trying on"));
+    waiting.wait_error_line(|line| line.contains("trying on"));
     drop(waiting);
     let key = fs::read(home.join("key.pem")).unwrap();
     cluster.restart_nameserver();
     let again = worker(&cluster, &token, &home, &[]);
     again.wait_line(|line| line.starts_with("worker w9 listening on "));
     assert_eq!(fs::read(home.join("key.pem")).unwrap(), key);
+}
+
+#[test]
+fn a_machine_whose_answer_was_lost_tries_again_and_is_told_what_became_of_its_token() {
+    let mut cluster = Cluster::builder().tls().issuing().start();
+    let proxy = Proxy::to(cluster.address());
+    // More than the handshake, and less than that and the certificates.
+    proxy.cut_after(Direction::ToSource, 1_900);
+    let home = cluster.path("newcomer");
+    let token = cluster.pki().token("client", &["--name", "me"]);
+    let mut command = cluster.command(&programs().client);
+    command.args(["--nameserver", &proxy.address().to_string(), "--tls", text(&home), "join", &token]);
+    let mut newcomer = cluster.spawn("newcomer", command);
+    newcomer.wait_error_line(|line| line.contains("broke off") && line.ends_with("trying on"));
+    newcomer.wait_error_line(|line| line.contains("the token has been used already"));
+    newcomer.expect_exit(1);
+    assert_eq!(cluster.pki().serials("me").len(), 1);
+    cluster.nameserver().wait_error_line(|line| line.contains("somebody has joined"));
+}
+
+#[test]
+fn as_many_machines_as_have_tokens_join_from_one_address() {
+    let cluster = Cluster::builder().tls().issuing().start();
+    for number in 0..12 {
+        let name = format!("c{number}");
+        let token = cluster.pki().token("client", &["--name", &name]);
+        client(&cluster, &cluster.path(&name), &["join", &token]).expect(0);
+    }
 }
 
 #[test]

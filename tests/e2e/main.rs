@@ -12,6 +12,7 @@
 mod bench;
 mod cli;
 mod enrolment;
+mod far;
 mod files;
 mod giant;
 mod hang;

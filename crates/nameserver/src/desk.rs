@@ -1,12 +1,14 @@
 //! The desk at which strangers hand in their tokens: what a name server with a CA serves to those without a certificate.
 
 mod attempts;
+mod places;
 
 use crate::ca::{
     self, CaError, Issued,
     token::{self, Found, Grant},
 };
 use attempts::Attempts;
+use places::Places;
 use rand::{SeedableRng, rngs::StdRng};
 use rcgen::CertificateSigningRequestParams;
 use sgdt_proto::{
@@ -20,20 +22,17 @@ use std::{
     fmt,
     net::IpAddr,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 use tarpc::{context::Context, server::request_hook::RequestHook};
 use tokio::{
-    sync::Semaphore,
     task::spawn_blocking,
     time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-/// Strangers beyond this many at a time are turned away.
-const PLACES: usize = 32;
 /// How long a stranger may stay.
 const VISIT: Duration = Duration::from_secs(10);
 /// One asks one thing.
@@ -51,19 +50,19 @@ struct Shared {
     attempts: Mutex<Attempts>,
     /// Held while somebody is judged and let in: two who want one name are to see each other.
     admitting: Mutex<()>,
-    places: Semaphore,
+    places: Places,
 }
 
 impl Desk {
     /// The desk of the CA in this directory.
     pub(crate) fn new(ca: PathBuf) -> Self {
-        let (attempts, admitting, places) = (Mutex::default(), Mutex::default(), Semaphore::new(PLACES));
+        let (attempts, admitting, places) = (Mutex::default(), Mutex::default(), Places::default());
         Self { shared: Arc::new(Shared { ca, opened: Instant::now(), attempts, admitting, places }) }
     }
 
     /// Serves one stranger.
     pub(crate) async fn serve(self, connection: Connection, stop: CancellationToken) {
-        let Ok(_place) = self.shared.places.try_acquire() else { return };
+        let Some(_place) = self.shared.places.take(connection.peer.ip()) else { return };
         let wire = transport::over(connection.stream, MAX_MESSAGE);
         let visitor = Visitor { shared: self.shared.clone(), from: connection.peer.ip() };
         let service = visitor.serve().before(Guard { who: connection.who });
@@ -82,13 +81,14 @@ impl Join for Visitor {
     async fn join(self, _: Context, application: Application) -> Result<Welcome, JoinError> {
         let Self { shared, from } = self;
         let now = shared.opened.elapsed();
-        if !shared.attempts.lock().unwrap_or_else(PoisonError::into_inner).take(from, now) {
+        if !shared.attempts().take(from, now) {
             debug!(%from, "too many attempts to join");
             return Err(JoinError::Busy);
         }
         #[expect(clippy::disallowed_methods, reason = "certificates and tokens end by the calendar")]
         let now = SystemTime::now();
-        let admitted = spawn_blocking(move || shared.admit(&application, now)).await;
+        let admitting = shared.clone();
+        let admitted = spawn_blocking(move || admitting.admit(&application, now)).await;
         let (identity, welcome) = match admitted {
             Ok(Ok(admitted)) => admitted,
             Ok(Err(Refused::Join(refused))) => {
@@ -101,6 +101,7 @@ impl Join for Visitor {
             }
             Err(_) => return Err(JoinError::Failed),
         };
+        shared.attempts().forgive(from);
         info!(%from, %identity, "somebody has joined");
         Ok(welcome)
     }
@@ -125,6 +126,10 @@ impl From<CaError> for Refused {
 }
 
 impl Shared {
+    fn attempts(&self) -> MutexGuard<'_, Attempts> {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Judges an application. The token is used up only when all else is right.
     fn admit(&self, application: &Application, now: SystemTime) -> Result<(Identity, Welcome), Refused> {
         let _alone = self.admitting.lock().unwrap_or_else(PoisonError::into_inner);

@@ -98,7 +98,7 @@ pub enum JoinError {
     #[error("the certificate request cannot be used")]
     Request,
     /// There are too many attempts.
-    #[error("there are too many attempts to join: try again in a minute")]
+    #[error("there are too many attempts to join, until a minute is over")]
     Busy,
     /// Something is wrong over there.
     #[error("it cannot issue a certificate: its log says why")]

@@ -6,7 +6,11 @@
 use crate::identity::Who;
 use futures::future::BoxFuture;
 use socket2::{SockRef, TcpKeepalive};
-use std::{fmt, io, net::SocketAddr, time::Duration};
+use std::{
+    fmt, io,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -53,6 +57,14 @@ pub trait Listener: Send {
     fn local_addr(&self) -> io::Result<SocketAddr>;
     /// The next connection. Dropping the future loses none.
     fn accept(&mut self) -> BoxFuture<'_, io::Result<Connection>>;
+}
+
+/// Whom an address stands for where peers are counted: of IPv6, one person has a whole network of 64 bits.
+pub fn origin(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        address => address,
+    }
 }
 
 /// How long opening a connection may take.

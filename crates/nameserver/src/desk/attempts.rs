@@ -1,10 +1,7 @@
 //! How often strangers may try.
 
-use std::{
-    collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
-    time::Duration,
-};
+use sgdt_proto::net::origin;
+use std::{collections::HashMap, net::IpAddr, time::Duration};
 
 /// What is counted together.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -27,7 +24,7 @@ impl Attempts {
         if now.saturating_sub(self.began) >= MINUTE {
             *self = Self { began: now, ..Self::default() };
         }
-        let from = network(from);
+        let from = origin(from);
         if self.all >= FROM_ALL || self.each.get(&from).is_some_and(|count| *count >= FROM_ONE) {
             return false;
         }
@@ -35,19 +32,20 @@ impl Attempts {
         *self.each.entry(from).or_default() += 1;
         true
     }
-}
 
-/// What one person has of the addresses there are: of IPv6, a whole network of 64 bits.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-        address => address,
+    /// Takes back an attempt of this minute: it was no guess, and whoever has many good tokens may use them all.
+    pub(crate) fn forgive(&mut self, from: IpAddr) {
+        if let Some(count) = self.each.get_mut(&origin(from)).filter(|count| **count > 0) {
+            *count -= 1;
+            self.all -= 1;
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::Ipv6Addr;
 
     fn v4(last: u8) -> IpAddr {
         [192, 0, 2, last].into()
@@ -61,6 +59,21 @@ mod tests {
         assert_eq!(taken(v4(1), MINUTE - Duration::from_nanos(1)), 0);
         assert_eq!(taken(v4(2), MINUTE - Duration::from_nanos(1)), FROM_ONE);
         assert_eq!(taken(v4(1), MINUTE), FROM_ONE);
+    }
+
+    #[test]
+    fn what_was_no_guess_is_not_counted() {
+        let mut attempts = Attempts::default();
+        for _ in 0..2 * FROM_ALL {
+            assert!(attempts.take(v4(1), Duration::ZERO));
+            attempts.forgive(v4(1));
+        }
+        // Not in the minute after, either, and never more than there were.
+        assert!(attempts.take(v4(1), Duration::ZERO) && attempts.take(v4(2), MINUTE));
+        attempts.forgive(v4(1));
+        attempts.forgive(v4(2));
+        attempts.forgive(v4(2));
+        assert_eq!((attempts.all, attempts.each[&v4(2)]), (0, 0));
     }
 
     #[test]

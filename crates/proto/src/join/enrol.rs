@@ -40,7 +40,7 @@ pub enum EnrolError {
     #[error("cannot join: {0}")]
     Dial(#[from] DialError),
     /// It was asked, and broke off.
-    #[error("cannot join: {address} broke off: {source}; the token may be used up")]
+    #[error("cannot join: {address} broke off: {source}")]
     Call {
         /// Where.
         address: String,
@@ -63,8 +63,20 @@ pub enum EnrolError {
     },
 }
 
+impl EnrolError {
+    /// Whether another try may end otherwise. One whose answer was lost tells whether the token was used.
+    fn is_passing(&self) -> bool {
+        match self {
+            Self::Call { source, .. } => !matches!(source, RpcError::Server(_)),
+            Self::Refused { source, .. } => *source == JoinError::Busy,
+            Self::Files(_) | Self::Key(_) | Self::Dial(_) | Self::Ca { .. } => false,
+        }
+    }
+}
+
 /// Makes a key, gets a certificate for it by a token, and puts all that `--tls` takes into a directory that has none of
-/// it. Waits for a name server that cannot be reached. A directory that has a certificate is left as it is, and the token
+/// it. Waits for a name server that cannot be reached, or that has too many
+/// who want to join. A directory that has a certificate is left as it is, and the token
 /// unused: so the same command line serves for every start.
 ///
 /// # Errors
@@ -113,7 +125,7 @@ fn key(path: &Path) -> Result<(KeyPair, bool), EnrolError> {
     Ok((key, true))
 }
 
-/// Asks one name server after the other until one is there.
+/// Asks one name server after the other until one answers.
 async fn ask(
     nameservers: &[String],
     token: &Token,
@@ -125,20 +137,26 @@ async fn ask(
     let network = Pinned::new(token.ca);
     let mut told = false;
     loop {
-        let mut refused = Vec::new();
+        let mut unusable = Vec::new();
         for address in nameservers {
-            match dial(&network, address, Service::Join, MAX_MESSAGE).await {
-                Ok(dialled) => return apply(dialled, address, token, application).await,
-                Err(error) if error.is_final() => refused.push(error),
-                Err(error) if !told => {
-                    warn!("not joined, trying on: {error}");
-                    told = true;
+            let error = match dial(&network, address, Service::Join, MAX_MESSAGE).await {
+                Ok(dialled) => match apply(dialled, address, token, application).await {
+                    Err(error) if error.is_passing() => error,
+                    answered => return answered,
+                },
+                Err(error) if error.is_final() => {
+                    unusable.push(error);
+                    continue;
                 }
-                Err(_) => {}
+                Err(error) => error.into(),
+            };
+            if !told {
+                warn!("{error}; trying on");
+                told = true;
             }
         }
-        if refused.len() == nameservers.len()
-            && let Some(error) = refused.pop()
+        if unusable.len() == nameservers.len()
+            && let Some(error) = unusable.pop()
         {
             return Err(error.into());
         }

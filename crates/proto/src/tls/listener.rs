@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     identity::Who,
-    net::{ByteStream, Connection, Listener},
+    net::{ByteStream, Connection, Listener, origin},
 };
 use futures::future::BoxFuture;
 use std::{
@@ -51,7 +51,7 @@ impl TlsListener {
     }
 
     fn begin(&mut self, connection: Connection) {
-        let origin = connection.peer.ip();
+        let origin = origin(connection.peer.ip());
         if self.origins.values().filter(|other| **other == origin).count() >= MAX_FROM_ONE {
             debug!(peer = %connection.peer, "too many handshakes at a time from one address");
             return;
