@@ -110,16 +110,6 @@ fn a_machine_whose_answer_was_lost_tries_again_and_is_told_what_became_of_its_to
 }
 
 #[test]
-fn as_many_machines_as_have_tokens_join_from_one_address() {
-    let cluster = Cluster::builder().tls().issuing().start();
-    for number in 0..12 {
-        let name = format!("c{number}");
-        let token = cluster.pki().token("client", &["--name", &name]);
-        client(&cluster, &cluster.path(&name), &["join", &token]).expect(0);
-    }
-}
-
-#[test]
 fn a_token_that_is_not_good_lets_nobody_in_and_says_why_in_one_line() {
     let cluster = Cluster::builder().tls().issuing().start();
     let pki = cluster.pki();

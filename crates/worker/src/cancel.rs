@@ -53,6 +53,11 @@ impl Cancel {
         self
     }
 
+    /// Whether somebody is idle who could help. Where nobody is, work need not be cut up.
+    pub fn has_help(&self) -> bool {
+        self.cores.as_ref().is_some_and(|cores| cores.has_idle())
+    }
+
     /// Does two things: at the same time if there is an idle core, else one after the other. Starting a thread takes
     /// some tens of microseconds, so that what takes less than a millisecond is better done without.
     pub fn join<A, B: Send>(&self, left: impl FnOnce() -> A, right: impl FnOnce() -> B + Send) -> (A, B) {
@@ -194,7 +199,9 @@ mod tests {
         let (left, right) = cancel.join(|| thread::current().id(), || thread::current().id());
         assert!(left == here && right != here);
         // What was borrowed is given back, and what is busy is not lent.
+        assert!(cancel.has_help());
         let other = cores.occupy();
+        assert!(!cancel.has_help());
         assert_eq!(cancel.join(|| 1, || thread::current().id()), (1, here));
         drop((task, other));
         assert_eq!(Cancel::new().join(|| 1, || thread::current().id()), (1, here));

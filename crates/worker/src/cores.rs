@@ -33,6 +33,11 @@ impl Cores {
         Busy(self.clone())
     }
 
+    /// Whether there is one to borrow. A moment later there may not be.
+    pub fn has_idle(&self) -> bool {
+        self.busy.load(Ordering::Relaxed) < self.all
+    }
+
     /// An idle core, if there is one.
     #[must_use]
     pub fn borrow(self: &Arc<Self>) -> Option<Busy> {

@@ -24,9 +24,13 @@ struct Office {
 
 impl Office {
     fn new() -> Self {
+        Self::opened(now())
+    }
+
+    fn opened(now: SystemTime) -> Self {
         let home = tempfile::tempdir().unwrap();
         let ca = home.path().join("ca");
-        init(&ca, now()).unwrap();
+        init(&ca, now).unwrap();
         Self { desk: Desk::new(ca), home }
     }
 
@@ -186,6 +190,21 @@ async fn whoever_tries_too_often_is_not_heard_for_a_while() {
     // Somebody else is heard. By the real clock, this token has long expired.
     let another = Visitor { from: [192, 0, 2, 2].into(), ..visitor };
     assert_eq!(another.join(context, good).await, Err(JoinError::Expired));
+}
+
+#[tokio::test]
+async fn whoever_has_many_good_tokens_may_use_them_all() {
+    #[expect(clippy::disallowed_methods, reason = "whoever asks is judged by the calendar")]
+    let now = SystemTime::now();
+    let office = Office::opened(now);
+    let visitor = Visitor { shared: office.desk.shared.clone(), from: [192, 0, 2, 1].into() };
+    for number in 0..=attempts::FROM_ONE {
+        let name = format!("w{number}").parse().unwrap();
+        let rng = &mut StdRng::from_os_rng();
+        let token = token::create(&office.ca(), Role::Worker, Some(name), HOUR, now, rng).unwrap();
+        let application = application(&token, Role::Worker, None);
+        visitor.clone().join(tarpc::context::current(), application).await.unwrap();
+    }
 }
 
 #[test]

@@ -1,8 +1,8 @@
-//! `matmul`: the product of two dense matrices of doubles, on one thread.
+//! `matmul`: the product of two dense matrices of doubles, on the thread of its slot and those of idle ones.
 //!
 //! The multiplication is `faer`'s, which chooses AVX-512, AVX2 or plain code at run time, and reads and writes
 //! row-major matrices where they lie. This module halves the problem until a piece takes some 20 ms, so that a
-//! cancelled task stops soon; `operand` checks shapes and makes the operands that are named by a seed.
+//! cancelled task stops soon, and further while a core is idle; `operand` checks shapes and makes the operands that are named by a seed.
 //!
 //! Peak memory beside the input: the product, each generated operand, and a copy of an operand that did not
 //! arrive aligned for doubles; `faer` packs into a few MiB.
@@ -31,11 +31,15 @@ const RATE: f64 = 5e10;
 /// The multiply-adds are those of a cube of 1024, for which `faer` is as fast as for any larger one. The elements
 /// bound thin shapes, which take as long as their elements take to come from memory. Either is some 20 ms. Pieces
 /// start at multiples of 64 rows and columns: no worse than any for the micro-kernels, and whole cache lines.
-const PIECE: Piece = Piece { multiply_adds: 1 << 30, elements: 1 << 22, alignment: 64 };
+///
+/// A piece of some milliseconds is not worth a thread of its own, for which memory to pack in has to be found first.
+const PIECE: Piece = Piece { multiply_adds: 1 << 30, elements: 1 << 22, shared: 1 << 28, alignment: 64 };
 
 struct Piece {
     multiply_adds: u64,
     elements: u64,
+    /// How many multiply-adds are done by one thread, although another is idle.
+    shared: u64,
     /// A cube of twice this is within the limits.
     alignment: usize,
 }
@@ -105,25 +109,35 @@ fn multiply(
     let product = |x: usize, y: usize| (x as u64).saturating_mul(y as u64);
     let multiply_adds = product(m, k).saturating_mul(n as u64);
     let elements = product(m, k).saturating_add(product(k, n)).saturating_add(product(m, n));
-    if multiply_adds <= piece.multiply_adds && elements <= piece.elements {
+    let fits = multiply_adds <= piece.multiply_adds && elements <= piece.elements;
+    if fits && (multiply_adds <= piece.shared || !cancel.has_help()) {
         matmul(c, accum, a, b, 1.0, Par::Seq);
         return Ok(());
     }
-    let longest = m.max(k).max(n);
+    // Only halves of `c` can be given away.
+    let longest = if fits { m.max(n) } else { m.max(k).max(n) };
     let middle = (longest / 2).next_multiple_of(piece.alignment);
     if longest == m {
         let ((a_top, a_bottom), (c_top, c_bottom)) = (a.split_at_row(middle), c.split_at_row_mut(middle));
-        multiply(c_top, accum, a_top, b, piece, cancel)?;
-        multiply(c_bottom, accum, a_bottom, b, piece, cancel)
+        both(cancel.join(
+            || multiply(c_top, accum, a_top, b, piece, cancel),
+            || multiply(c_bottom, accum, a_bottom, b, piece, cancel),
+        ))
     } else if longest == n {
         let ((b_left, b_right), (c_left, c_right)) = (b.split_at_col(middle), c.split_at_col_mut(middle));
-        multiply(c_left, accum, a, b_left, piece, cancel)?;
-        multiply(c_right, accum, a, b_right, piece, cancel)
+        both(cancel.join(
+            || multiply(c_left, accum, a, b_left, piece, cancel),
+            || multiply(c_right, accum, a, b_right, piece, cancel),
+        ))
     } else {
         let ((a_left, a_right), (b_top, b_bottom)) = (a.split_at_col(middle), b.split_at_row(middle));
         multiply(c.as_mut(), accum, a_left, b_top, piece, cancel)?;
         multiply(c, Accum::Add, a_right, b_bottom, piece, cancel)
     }
+}
+
+fn both((left, right): (Result<(), TaskError>, Result<(), TaskError>)) -> Result<(), TaskError> {
+    left.and(right)
 }
 
 /// The sum of the elements, in an order that depends on their number alone.
@@ -147,6 +161,7 @@ fn sum(elements: &[f64], cancel: &Cancel) -> Result<f64, TaskError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cores::Cores;
     use proptest::prelude::*;
     use sgdt_proto::{
         kind::{matmul::Operand, random},
@@ -207,7 +222,7 @@ mod tests {
                 Accum::Replace,
                 MatRef::from_row_major_slice(&a, m, k),
                 MatRef::from_row_major_slice(&b, k, n),
-                &Piece { multiply_adds: 64, elements: 100, alignment: 2 },
+                &Piece { multiply_adds: 64, elements: 100, shared: 64, alignment: 2 },
                 &Cancel::new(),
             )?;
             assert_near(&c, &expected);
@@ -222,6 +237,18 @@ mod tests {
             let (a, b) = (pick(picks, m * k), pick(!picks, k * n));
             let expected = naive(&a, &b, m, k, n);
             assert_near(&product(dense(m, k, a), dense(k, n, b)), &expected);
+        }
+    }
+
+    #[test]
+    fn a_product_that_is_shared_is_the_same_to_the_bit_and_its_summary_too() {
+        let cancel = || Cancel::new().helped_by(&Cores::new(3));
+        for (m, k, n) in [(700, 700, 700), (300, 4000, 350), (1, 1 << 16, 600), (1 << 16, 600, 1)] {
+            let input = |summary| Input { a: random(m, k, 1), b: random(k, n, 2), summary };
+            for summary in [false, true] {
+                let alone = MatMul.run(input(summary), &Cancel::new()).unwrap();
+                assert_eq!(MatMul.run(input(summary), &cancel()).unwrap(), alone, "{m} x {k} x {n}");
+            }
         }
     }
 

@@ -1,4 +1,4 @@
-//! `sort`: integers, doubles, strings, or the lines of a text, on one thread.
+//! `sort`: integers, doubles, strings, or the lines of a text, on the thread of its slot and those of idle ones.
 //!
 //! - `numbers` and `strings` take the input's buffers apart, and make the output's;
 //! - [`order`](sgdt_proto::kind::sort::order) makes 64-bit keys of numbers, and `text` of eight bytes of strings at

@@ -16,6 +16,9 @@ use std::borrow::Cow;
 /// How many elements are generated between two looks at the cancel handle.
 const BLOCK: usize = 1 << 16;
 
+/// More than this many are shared with an idle core: they take about a millisecond.
+const SHARED: usize = 1 << 20;
+
 /// What an operand needs beside what arrived.
 pub(super) fn extra_bytes(name: &str, operand: &Operand) -> Result<u64, TaskError> {
     let expected = bytes(operand.shape())?;
@@ -71,22 +74,37 @@ pub(super) fn elements<'a>(operand: &'a Operand, cancel: &Cancel) -> Result<Cow<
         }),
         Operand::Random { shape, seed } => {
             let mut elements = allocate(*shape)?;
-            let arch = Arch::new();
-            for (start, block) in (0..).step_by(BLOCK).zip(elements.chunks_mut(BLOCK)) {
-                cancel.check()?;
-                // With AVX2 where there is AVX2: beside a small product, plain code's time would show.
-                arch.dispatch(
-                    #[inline(always)]
-                    || {
-                        for (element, index) in block.iter_mut().zip(start..) {
-                            *element = random::unit(*seed, index);
-                        }
-                    },
-                );
-            }
+            generate(&mut elements, 0, *seed, cancel)?;
             Ok(Cow::Owned(elements))
         }
     }
+}
+
+/// Makes the elements from index `first` of a seed's sequence on.
+fn generate(elements: &mut [f64], first: u64, seed: u64, cancel: &Cancel) -> Result<(), TaskError> {
+    if elements.len() > SHARED && cancel.has_help() {
+        let middle = elements.len() / 2;
+        let (left, right) = elements.split_at_mut(middle);
+        let (left, right) = cancel.join(
+            || generate(left, first, seed, cancel),
+            || generate(right, first + middle as u64, seed, cancel),
+        );
+        return left.and(right);
+    }
+    let arch = Arch::new();
+    for (start, block) in (first..).step_by(BLOCK).zip(elements.chunks_mut(BLOCK)) {
+        cancel.check()?;
+        // With AVX2 where there is AVX2: beside a small product, plain code's time would show.
+        arch.dispatch(
+            #[inline(always)]
+            || {
+                for (element, index) in block.iter_mut().zip(start..) {
+                    *element = random::unit(seed, index);
+                }
+            },
+        );
+    }
+    Ok(())
 }
 
 #[cfg(test)]

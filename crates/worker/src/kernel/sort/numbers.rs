@@ -15,6 +15,9 @@ use sgdt_proto::{
 /// How many numbers are made, turned into keys or summed between two looks at the cancel handle.
 const BLOCK: usize = 1 << 16;
 
+/// More than this many are made, or turned into keys, with the help of an idle core: they take about a millisecond.
+const SHARED: usize = 1 << 20;
+
 /// How many numbers these bytes are.
 pub(super) fn count(buffer: &Buffer) -> Result<u64, TaskError> {
     let (size, len) = (size_of::<u64>(), buffer.len());
@@ -43,15 +46,31 @@ pub(super) fn generate(len: u64, seed: u64, cancel: &Cancel) -> Result<Vec<u64>,
     let too_large = || TaskError::too_large(format!("there is no memory for {len} numbers"));
     let mut words: Vec<u64> =
         try_zeroed_vec(usize::try_from(len).map_err(|_| too_large())?).map_err(|()| too_large())?;
-    let mut position = 0;
-    for block in words.chunks_mut(BLOCK) {
+    change(&mut words, 0, &|index, _| random::word(seed, index), cancel)?;
+    Ok(words)
+}
+
+/// Puts in place of each word what is to be there, which depends on its index, counted from `first`, and on it.
+fn change(
+    words: &mut [u64],
+    first: u64,
+    to: &(impl Fn(u64, u64) -> u64 + Sync),
+    cancel: &Cancel,
+) -> Result<(), TaskError> {
+    if words.len() > SHARED && cancel.has_help() {
+        let middle = words.len() / 2;
+        let (left, right) = words.split_at_mut(middle);
+        let (left, right) = cancel
+            .join(|| change(left, first, to, cancel), || change(right, first + middle as u64, to, cancel));
+        return left.and(right);
+    }
+    for (start, block) in (first..).step_by(BLOCK).zip(words.chunks_mut(BLOCK)) {
         cancel.check()?;
-        for word in block {
-            *word = random::word(seed, position);
-            position += 1;
+        for (word, index) in block.iter_mut().zip(start..) {
+            *word = to(index, *word);
         }
     }
-    Ok(words)
+    Ok(())
 }
 
 /// Sorts signed integers, given as their bits.
@@ -90,15 +109,9 @@ pub(super) fn sort_doubles(
     summary: bool,
     cancel: &Cancel,
 ) -> Result<Output, TaskError> {
-    for block in words.chunks_mut(BLOCK) {
-        cancel.check()?;
-        block.iter_mut().for_each(|word| *word = order::double(*word, descending));
-    }
+    change(&mut words, 0, &|_, word| order::double(word, descending), cancel)?;
     radix::sort(&mut words, |&key| key, &mut Vec::new(), cancel)?;
-    for block in words.chunks_mut(BLOCK) {
-        cancel.check()?;
-        block.iter_mut().for_each(|word| *word = order::undo_double(*word, descending));
-    }
+    change(&mut words, 0, &|_, key| order::undo_double(key, descending), cancel)?;
     if !summary {
         return Ok(Output::Sorted(Keys::F64(Buffer::from_scalars(words))));
     }

@@ -8,7 +8,9 @@
 //! evenly, and which leaves the bucket to the standard library's sort where they are not.
 //!
 //! Each deal takes off at least [`MIN_BITS`] bits, so no order or distribution of keys can make it slow. All
-//! passes run in blocks between which the task may be cancelled.
+//! passes run in blocks between which the task may be cancelled. `shared` does all of it on several threads.
+
+mod shared;
 
 use crate::cancel::Cancel;
 use sgdt_proto::task::TaskError;
@@ -34,9 +36,9 @@ const BLOCK: usize = 1 << 16;
 ///
 /// # Errors
 /// `cancelled` or `timeout`; the items are then in any order.
-pub(super) fn sort<T: Copy>(
+pub(super) fn sort<T: Copy + Send>(
     items: &mut [T],
-    key: impl Fn(&T) -> u64,
+    key: impl Fn(&T) -> u64 + Sync,
     scratch: &mut Vec<T>,
     cancel: &Cancel,
 ) -> Result<(), TaskError> {
@@ -46,7 +48,7 @@ pub(super) fn sort<T: Copy>(
     if in_order(items, cancel, |a, b| key(a) >= key(b))? {
         return reverse(items, cancel);
     }
-    deal(items, &key, scratch, cancel)
+    shared::sort(items, &key, scratch, cancel)
 }
 
 fn in_order<T>(items: &[T], cancel: &Cancel, ordered: impl Fn(&T, &T) -> bool) -> Result<bool, TaskError> {

@@ -1,0 +1,157 @@
+//! Sorting on several threads: a slice is parted at a key near its middle, each half of it by a thread of its own, and the
+//! two sides are then sorted at the same time.
+//!
+//! Parting moves items by swaps, without a branch that depends on a key (Lomuto's scheme; see Edelkamp and Weiß,
+//! "BlockQuicksort", ESA 2016, for why that matters).
+
+use super::{BLOCK, deal};
+use crate::cancel::Cancel;
+use sgdt_proto::{kind::random, task::TaskError};
+
+/// Shorter slices are sorted by one thread: they take some two milliseconds.
+const SHARED: usize = 1 << 18;
+
+/// How many keys are looked at for the one to part at: it is then among the middle tenth of all.
+const SAMPLE: usize = 511;
+
+/// Sorts a slice, with the help of whoever is idle.
+pub(super) fn sort<T: Copy + Send>(
+    items: &mut [T],
+    key: &(impl Fn(&T) -> u64 + Sync),
+    scratch: &mut Vec<T>,
+    cancel: &Cancel,
+) -> Result<(), TaskError> {
+    if items.len() <= SHARED || !cancel.has_help() {
+        return deal(items, key, scratch, cancel);
+    }
+    let pivot = middle(items, key);
+    let low = part(items, &|item| key(item) < pivot, cancel)?;
+    // Where half of all keys are equal there are no two sides.
+    if low.min(items.len() - low) < items.len() / 8 {
+        return deal(items, key, scratch, cancel);
+    }
+    let (left, right) = items.split_at_mut(low);
+    let (left, right) =
+        cancel.join(|| sort(left, key, scratch, cancel), || sort(right, key, &mut Vec::new(), cancel));
+    left.and(right)
+}
+
+/// A key near the middle of all, by a sample whose places depend on the length alone.
+fn middle<T>(items: &[T], key: &impl Fn(&T) -> u64) -> u64 {
+    let place = |draw| (random::word(items.len() as u64, draw) % items.len() as u64) as usize;
+    let mut sample: Vec<_> = (0..SAMPLE as u64).map(|draw| key(&items[place(draw)])).collect();
+    *sample.select_nth_unstable(SAMPLE / 2).1
+}
+
+/// Moves the low items before all others, and says how many there are.
+fn part<T: Copy + Send>(
+    items: &mut [T],
+    is_low: &(impl Fn(&T) -> bool + Sync),
+    cancel: &Cancel,
+) -> Result<usize, TaskError> {
+    if items.len() <= SHARED || !cancel.has_help() {
+        return part_alone(items, is_low, cancel);
+    }
+    let half = items.len() / 2;
+    let (left, right) = items.split_at_mut(half);
+    let (low_left, low_right) = cancel.join(|| part(left, is_low, cancel), || part(right, is_low, cancel));
+    let (low_left, low_right) = (low_left?, low_right?);
+    // The last of the right half's low items go where the left half's high ones begin.
+    let count = low_right.min(half - low_left);
+    let (high, low) = (&mut left[low_left..][..count], &mut right[low_right - count..low_right]);
+    for (high, low) in high.chunks_mut(BLOCK).zip(low.chunks_mut(BLOCK)) {
+        cancel.check()?;
+        high.swap_with_slice(low);
+    }
+    Ok(low_left + low_right)
+}
+
+fn part_alone<T: Copy>(
+    items: &mut [T],
+    is_low: &impl Fn(&T) -> bool,
+    cancel: &Cancel,
+) -> Result<usize, TaskError> {
+    let mut low = 0;
+    for start in (0..items.len()).step_by(BLOCK) {
+        cancel.check()?;
+        for place in start..items.len().min(start + BLOCK) {
+            let of_low = is_low(&items[place]);
+            items.swap(place, low);
+            low += usize::from(of_low);
+        }
+    }
+    Ok(low)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cores::Cores;
+    use sgdt_proto::task::ErrorCode;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// Of a task that is alone on a worker of so many slots.
+    fn helped(cores: u32) -> Cancel {
+        Cancel::new().helped_by(&Cores::new(cores))
+    }
+
+    #[test]
+    fn keys_are_sorted_on_several_threads_however_they_are_spread() {
+        let len = 4 * SHARED as u64 + 77;
+        let word = |i| random::word(4, i);
+        let one_of = |keys: [u64; 2], i: u64| keys[(word(i) % 2) as usize];
+        for (name, key) in [
+            ("even", &(|i| word(i)) as &dyn Fn(u64) -> u64),
+            ("few", &|i| word(i) % 5),
+            ("two", &|i| one_of([0, u64::MAX], i)),
+            ("one far away", &|i| if i == 7 { 0 } else { u64::MAX }),
+            ("rising and falling", &|i| i.min(len - i)),
+            ("halving", &|i| word(i) >> (word(!i) % 64)),
+        ] {
+            for cores in [1, 2, 3, 8] {
+                let mut items: Vec<u64> = (0..len).map(key).collect();
+                let mut expected = items.clone();
+                expected.sort_unstable();
+                super::super::sort(&mut items, |item| *item, &mut Vec::new(), &helped(cores)).unwrap();
+                assert!(items == expected, "{name}, {cores} cores");
+            }
+        }
+    }
+
+    #[test]
+    fn low_items_come_first_and_none_is_lost() {
+        for len in [0, 1, 2, SHARED, SHARED + 1, 3 * SHARED + 5] {
+            for share in [0, 1, 50, 99, 100] {
+                let mut items: Vec<u64> = (0..len as u64).collect();
+                let is_low = |item: &u64| random::word(1, *item) % 100 < share;
+                let low = part(&mut items, &is_low, &helped(2)).unwrap();
+                assert!(items[..low].iter().all(is_low) && !items[low..].iter().any(is_low), "{len} {share}");
+                items.sort_unstable();
+                assert!(items.into_iter().eq(0..len as u64));
+            }
+        }
+    }
+
+    #[test]
+    fn an_idle_core_helps() {
+        let mut items: Vec<u64> = (0..4 * SHARED as u64).map(|i| random::word(2, i)).collect();
+        let (here, elsewhere) = (std::thread::current().id(), AtomicBool::new(false));
+        let key = |item: &u64| {
+            if std::thread::current().id() != here {
+                elsewhere.store(true, Ordering::Relaxed);
+            }
+            *item
+        };
+        sort(&mut items, &key, &mut Vec::new(), &helped(1)).unwrap();
+        assert!(elsewhere.load(Ordering::Relaxed) && items.is_sorted());
+    }
+
+    #[test]
+    fn a_cancelled_sort_stops_on_every_thread() {
+        let mut items: Vec<u64> = (0..4 * SHARED as u64).map(|i| random::word(2, i)).collect();
+        let cancel = helped(2);
+        cancel.cancel();
+        let result = sort(&mut items, &|item| *item, &mut Vec::new(), &cancel);
+        assert_eq!(result.unwrap_err().code, ErrorCode::Cancelled);
+    }
+}
