@@ -175,6 +175,32 @@ fn a_plan_is_explained_before_it_is_carried_out() {
 }
 
 #[test]
+fn task_lines_are_split_as_commands_are() {
+    let cluster = Cluster::start(2);
+    let expected = factors(&cluster);
+    let values = integers(&cluster, 50_000);
+    let lines = [
+        json!({"id": "m", "task": "matmul", "a": {"npy": "a.npy"}, "b": {"npy": "b.npy"}, "output": "c.npy"}),
+        json!({"id": "e", "task": "echo", "value": 1}),
+        json!({"id": "s", "task": "sort", "npy": "in.npy", "output": "out.npy"}),
+        json!({"id": "f", "task": "factorial", "n": 20_000}),
+    ];
+    let job = Job::of(lines.len(), |i| lines[i].clone());
+    let run = cluster.run(&["--plan", "split:5", "--explain", "--verify"], &job).expect(0);
+    let results = run.results();
+    results.assert_exactly_once(job.ids()).assert_all_ok();
+    assert_eq!(run.stderr.matches("plan: split into 5 pieces over 4 slots").count(), 3, "{}", run.stderr);
+    let who = |id| results.get(id).worker.is_some();
+    assert_eq!(["m", "e", "s", "f"].map(who), [false, true, false, false]);
+    assert_is_product(&cluster.path("c.npy"), &expected);
+    assert!(read_integers(&cluster.path("out.npy")) == values);
+    assert!(is_factorial(results.get("f").output["value"].as_str().unwrap(), 20_000));
+
+    let refused = cluster.run(&["--plan", "local"], &job).expect(2);
+    assert!(refused.stderr.contains("--local N"), "{}", refused.stderr);
+}
+
+#[test]
 fn a_local_plan_needs_no_cluster_and_any_other_does() {
     let terminal = Cluster::start(0);
     let expected = factors(&terminal);

@@ -138,9 +138,9 @@ pub struct Run {
     /// When a task fails, cancel all that are not finished
     #[arg(long, env = "SGDT_FAIL_FAST", value_parser = BoolishValueParser::new())]
     pub fail_fast: bool,
-    /// Check results before they are accepted, and have wrong ones computed elsewhere
-    #[arg(long, env = "SGDT_VERIFY", value_parser = BoolishValueParser::new())]
-    pub verify: bool,
+    /// Whether large tasks are computed in pieces
+    #[command(flatten)]
+    pub split: Split,
 }
 
 /// `matmul`

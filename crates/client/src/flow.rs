@@ -6,11 +6,14 @@
 //!              ▲    └──────────────tickets───────────────▶   │
 //!              └───────────────────Window ◀──────────────────┘
 //! ```
+//! A large task may go another way than over `Client::map`: see `large`.
+//!
 //! Reading, parsing, formatting and writing may block, and so have threads of their own: a pipe that nobody
 //! reads must not keep the runtime from answering its workers. Everything travels in chunks, because to hand
 //! something to another thread costs as much as a small task. The `Window` bounds the lines that are read
 //! and not yet written, and with them all that is on its way, whichever part is the slowest.
 
+mod large;
 mod reading;
 mod tally;
 #[cfg(test)]
@@ -18,6 +21,7 @@ mod tests;
 mod window;
 mod writing;
 
+pub use large::Splitting;
 pub use tally::{Counters, Tally};
 
 use crate::{
@@ -30,8 +34,9 @@ use crate::{
         writer::ResultWriter,
     },
 };
-use futures::{Stream, StreamExt, stream};
-use reading::Reading;
+use futures::{Stream, StreamExt, future::join, stream};
+use large::Ways;
+use reading::{Read, Reading};
 use sgdt_proto::task::TaskError;
 use std::{fmt, io::Write, panic::resume_unwind, pin::pin, sync::Arc, time::Duration};
 use tokio::{
@@ -58,6 +63,8 @@ pub struct Job {
     pub task_timeout: Option<Duration>,
     /// Whether answers are checked before they are accepted.
     pub verify: bool,
+    /// What is done with large tasks.
+    pub splitting: Splitting,
     /// What follows when a task fails.
     pub on_failure: OnFailure,
 }
@@ -131,6 +138,7 @@ pub async fn run(client: &Client, job: Job, counters: &Arc<Counters>, stop: &Can
         tasks: job.tasks,
         timeout: job.task_timeout,
         verify: job.verify,
+        split: job.splitting.is_on(),
         specs,
         filed: inbox.clone(),
         window: window.clone(),
@@ -155,7 +163,7 @@ pub async fn run(client: &Client, job: Job, counters: &Arc<Counters>, stop: &Can
             let _ = inbox.send(News::CancelFiled);
             None
         },
-        () = forward(client, sent, &inbox) => None,
+        () = forward(client, job.splitting, sent, &inbox) => None,
     };
     if let Some(last) = last {
         window.close();
@@ -185,13 +193,31 @@ pub async fn run(client: &Client, job: Job, counters: &Arc<Counters>, stop: &Can
 }
 
 /// Has the client run what was read, and hands on the results.
-async fn forward(client: &Client, sent: Receiver<Vec<TaskSpec>>, inbox: &UnboundedSender<News>) {
-    let mut results = pin!(client.map(one_by_one(sent)).ready_chunks(RESULTS));
-    while let Some(chunk) = results.next().await {
-        if inbox.send(News::Done(chunk)).is_err() {
-            return;
+async fn forward(
+    client: &Client,
+    splitting: Splitting,
+    sent: Receiver<Vec<Read>>,
+    inbox: &UnboundedSender<News>,
+) {
+    let ways = Ways::new(client, splitting);
+    let (ordinary, specs) = channel(CHUNKS);
+    // Unbounded: there is one at a time.
+    let (large, mut tasks) = unbounded_channel();
+    let ordinary_results = client.map(one_by_one(specs)).ready_chunks(RESULTS).map(|mut chunk| {
+        ways.number(&mut chunk);
+        chunk
+    });
+    let large_results = ways.compute(stream::poll_fn(move |context| tasks.poll_recv(context)));
+    let mut results = pin!(stream::select(ordinary_results, large_results.map(|result| vec![result])));
+    let sorting = ways.sort(sent, ordinary, large);
+    let telling = async {
+        while let Some(chunk) = results.next().await {
+            if inbox.send(News::Done(chunk)).is_err() {
+                return;
+            }
         }
-    }
+    };
+    join(sorting, telling).await;
 }
 
 fn one_by_one(chunks: Receiver<Vec<TaskSpec>>) -> impl Stream<Item = TaskSpec> {

@@ -15,6 +15,7 @@
 //! - [`matmul`]: rectangular tiles of the product;
 //! - [`sort`]: ranges of keys between splitters drawn from a sample, so that sorted ranges need no merge;
 //! - [`factorial`]: ranges of the primes, whose products are multiplied in a tree;
+//! - [`Whole`]: one of these as a task like any other, its payload in and its payload out;
 //! - [`plan`]: a cost model, and what it recommends. A run in this process is often the fastest, and it says so.
 
 pub mod factorial;
@@ -24,8 +25,10 @@ pub mod matmul;
 pub mod plan;
 pub mod rates;
 pub mod sort;
+mod whole;
 
 pub use hands::Hands;
+pub use whole::Whole;
 
 use crate::client::Disconnected;
 use sgdt_proto::task::{ErrorCode, TaskError};

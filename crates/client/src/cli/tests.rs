@@ -46,9 +46,10 @@ fn what_is_left_out_has_the_promised_defaults() {
     };
     assert_eq!(global, expected);
     let (tasks, output) = ("-".into(), "-".into());
+    let split = Split { plan: Choice::Auto, explain: false, memory: ByteSize(256 << 20), verify: false };
     assert_eq!(
         command,
-        Command::Run(Run { tasks, output, ordered: false, resume: false, fail_fast: false, verify: false })
+        Command::Run(Run { tasks, output, ordered: false, resume: false, fail_fast: false, split })
     );
 }
 
@@ -56,6 +57,7 @@ fn what_is_left_out_has_the_promised_defaults() {
 fn each_command_takes_what_it_should() {
     for line in [
         "run - --output results.jsonl --ordered --resume --fail-fast",
+        "run - --plan split:8 --explain --memory 1GiB --verify",
         "matmul a.npy b.npy -o c.npy",
         "matmul a.npy b.npy -o c.npy --plan split:8 --explain --memory 1GiB",
         "sort in.txt -o out.txt --plan local --verify",

@@ -2,9 +2,10 @@
 
 use super::{CommandError, complain, remark, setup::Setup};
 use crate::{
-    cli::Run,
+    cli::{Run, Split},
     exit::ExitStatus,
-    flow::{self, Counters, Job, OnFailure, Outcome},
+    flow::{self, Counters, Job, OnFailure, Outcome, Splitting},
+    giant::plan::{Choice, Explanation},
     interrupt::Interrupt,
     job::{
         kinds::ClientKinds,
@@ -16,8 +17,12 @@ use crate::{
     progress::Progress,
     summary::Summary,
 };
+use sgdt_proto::task::TaskError;
 use std::{fs, path::Path, sync::Arc, time::Duration};
 use tokio::{task::spawn_blocking, time::Instant};
+
+/// What is said of `--plan local`.
+const LOCAL: &str = "--plan local is for single tasks: run --local N has workers in this process";
 
 pub(super) async fn run(
     setup: &Setup,
@@ -76,7 +81,11 @@ struct Opened {
 }
 
 fn open(args: Run, kinds: ClientKinds, task_timeout: Option<Duration>) -> Result<Opened, CommandError> {
-    let Run { tasks, output, ordered, resume, fail_fast, verify } = args;
+    let Run { tasks, output, ordered, resume, fail_fast, split } = args;
+    let Split { plan, explain, memory, verify } = split;
+    if plan == Choice::Local {
+        return Err(CommandError::Input(TaskError::invalid_input(LOCAL)));
+    }
     let reader = TaskReader::open(&tasks, kinds)?;
     refuse_same_file(&tasks, &output).map_err(CommandError::Output)?;
     let order = if ordered { Order::AsRead } else { Order::AsFinished };
@@ -93,7 +102,9 @@ fn open(args: Run, kinds: ClientKinds, task_timeout: Option<Duration>) -> Result
         (true, Some(_)) => OnFailure::CancelAll,
         (true, None) => OnFailure::CancelRead,
     };
-    let job = Job { tasks: reader.resuming(done), results, task_timeout, verify, on_failure };
+    let explain: Option<fn(&Explanation<'_>)> = explain.then_some(|explanation| remark(explanation));
+    let splitting = Splitting { plan, memory: memory.0, explain };
+    let job = Job { tasks: reader.resuming(done), results, task_timeout, verify, splitting, on_failure };
     Ok(Opened { job, size, failed_before })
 }
 
@@ -106,7 +117,7 @@ fn is_standard(path: &Path) -> bool {
 mod tests {
     use super::*;
     use crate::{flow::Tally, job::output::WriteError};
-    use sgdt_proto::task::ErrorCode;
+    use sgdt_proto::{size::ByteSize, task::ErrorCode};
     use std::path::PathBuf;
 
     fn args(tasks: &Path, output: &Path, resume: bool, fail_fast: bool) -> Run {
@@ -116,7 +127,7 @@ mod tests {
             ordered: false,
             resume,
             fail_fast,
-            verify: false,
+            split: Split { plan: Choice::Auto, explain: false, memory: ByteSize(1 << 20), verify: false },
         }
     }
 

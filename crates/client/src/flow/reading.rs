@@ -3,6 +3,7 @@
 use super::{Counters, Filed, News, window::Window};
 use crate::{
     dispatch::TaskSpec,
+    giant::Whole,
     job::{
         reader::{TaskFile, TaskReader},
         ticket::TaskLine,
@@ -17,11 +18,20 @@ use tokio_util::sync::CancellationToken;
 const LINES: usize = 256;
 const BYTES: usize = 256 << 10;
 
+/// A task that was read.
+pub(super) struct Read {
+    pub(super) spec: TaskSpec,
+    /// The same, if it can be split.
+    pub(super) whole: Option<Box<Whole>>,
+}
+
 pub(super) struct Reading {
     pub(super) tasks: TaskReader<TaskFile>,
     pub(super) timeout: Option<Duration>,
     pub(super) verify: bool,
-    pub(super) specs: Sender<Vec<TaskSpec>>,
+    /// Whether it is to be told which tasks can be split.
+    pub(super) split: bool,
+    pub(super) specs: Sender<Vec<Read>>,
     pub(super) filed: UnboundedSender<News>,
     pub(super) window: Arc<Window>,
     pub(super) counters: Arc<Counters>,
@@ -61,7 +71,8 @@ impl Reading {
             Ok((kind, payload)) => {
                 let check = if self.verify { self.tasks.check(&kind, &payload) } else { None };
                 ticket.checked = check.is_some();
-                specs.push(TaskSpec { kind, payload, timeout: self.timeout, check });
+                let whole = if self.split { self.tasks.whole(&kind, &payload).map(Box::new) } else { None };
+                specs.push(Read { spec: TaskSpec { kind, payload, timeout: self.timeout, check }, whole });
                 Filed::Sent(ticket)
             }
             Err(error) => Filed::Unsent(ticket, error),

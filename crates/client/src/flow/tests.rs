@@ -3,15 +3,16 @@
 use super::*;
 use crate::{
     client::{Client, ClientConfig},
+    giant::plan::Choice,
     job::{kinds::ClientKinds, writer::Order},
     local::LocalCluster,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use sgdt_proto::net::Tcp;
 use std::{
     collections::BTreeMap,
     io::{self, BufReader, Cursor, Read},
-    num::NonZeroU16,
+    num::{NonZeroU16, NonZeroU32},
     path::Path,
     sync::{
         Mutex,
@@ -71,6 +72,7 @@ fn job(tasks: impl Read + Send + 'static, order: Order, on_failure: OnFailure, o
         results: ResultWriter::new(Box::new(out.clone()), "memory", order),
         task_timeout: None,
         verify: false,
+        splitting: Splitting { plan: Choice::Auto, memory: 64 << 20, explain: None },
         on_failure,
     }
 }
@@ -270,4 +272,73 @@ async fn lines_that_wait_for_their_turn_hold_back_reading() {
     assert!(outcome.interrupted);
     // The window, and what is in buffers.
     assert!((16_384..30_000).contains(&lines), "{lines} lines were read while the first was not done");
+}
+
+/// Large tasks among small ones: a list to be sorted, and a factorial.
+fn large_and_small() -> String {
+    let values: Vec<_> = (0..20_000).map(|index| index * 7_919 % 20_000).collect();
+    let sort = json!({"id": "sort", "task": "sort", "values": values});
+    let echo = |id: usize| json!({"id": format!("e{id}"), "task": "echo", "value": id});
+    let mut lines: Vec<_> = (0..300).map(echo).collect();
+    lines.insert(0, sort);
+    lines.insert(150, json!({"id": "factorial", "task": "factorial", "n": 10_007}));
+    lines.insert(150, json!({"id": "wrong", "task": "factorial", "n": -1}));
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+#[tokio::test]
+async fn large_tasks_are_computed_in_pieces_and_every_line_has_its_own_result() {
+    let (fixture, out) = (Fixture::new(2).await, Shared::default());
+    let tasks = large_and_small();
+    let mut job = job(Cursor::new(tasks.clone()), Order::AsRead, OnFailure::GoOn, &out);
+    job.verify = true;
+    job.splitting.plan = Choice::Split(NonZeroU32::new(4).unwrap());
+    let outcome = fixture.run(job).await;
+    assert!(outcome.written.is_ok() && outcome.tally.failures() == 1, "{outcome:?}");
+    let results = out.results();
+    assert_eq!(results.len(), tasks.lines().count());
+    for (result, task) in results.iter().zip(tasks.lines()) {
+        let task: Value = serde_json::from_str(task).unwrap();
+        assert_eq!(result["id"], task["id"]);
+        match result["id"].as_str().unwrap() {
+            "sort" => {
+                assert!(
+                    result["output"]["values"]
+                        .as_array()
+                        .unwrap()
+                        .iter()
+                        .eq((0..20_000).map(Value::from).collect::<Vec<_>>().iter())
+                );
+                assert!(result.get("worker").is_none() && result["verified"] == true, "{}", result["id"]);
+            }
+            "factorial" => {
+                assert_eq!(result["output"]["digits"], 35_688);
+                assert!(result.get("worker").is_none());
+            }
+            "wrong" => assert_eq!(result["error"]["code"], "invalid-input"),
+            _ => assert!(result["output"]["value"] == task["value"] && result["worker"].is_string()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_large_task_is_planned_for_where_slots_are_idle() {
+    static PLANNED: AtomicU64 = AtomicU64::new(0);
+    let fixture = Fixture::new(1).await;
+    let small = large_and_small().lines().take(2).collect::<Vec<_>>().join("\n");
+    let large = r#"{"task":"factorial","n":2500000}"#;
+    let busy = "{\"task\":\"sleep\",\"ms\":1000}\n";
+    let slots = fixture.client.membership().borrow().members().values().map(|w| w.info.slots as usize).sum();
+    for (tasks, planned) in [(small, 0), (busy.repeat(slots) + large, 0), (large.to_owned(), 1)] {
+        let out = Shared::default();
+        let mut job = job(Cursor::new(tasks.clone()), Order::AsFinished, OnFailure::GoOn, &out);
+        job.splitting.explain = Some(|_| PLANNED.store(1, Ordering::Relaxed));
+        let outcome = fixture.run(job).await;
+        assert_eq!(
+            (outcome.tally.failures(), out.results().len()),
+            (0, tasks.lines().count()),
+            "{outcome:?}"
+        );
+        assert_eq!(PLANNED.load(Ordering::Relaxed), planned);
+    }
 }

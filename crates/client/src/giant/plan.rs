@@ -72,6 +72,13 @@ pub struct Plan {
     pub seconds: f64,
 }
 
+impl Plan {
+    /// Whether it is faster by so much that predictions, which are not that good, can be believed.
+    pub fn is_clearly_faster(&self, other: &Self) -> bool {
+        self.seconds < 0.8 * other.seconds
+    }
+}
+
 /// The ways to compute a task.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Plans {
@@ -102,13 +109,11 @@ impl Plans {
         Self { local, cluster }
     }
 
-    /// The fastest. This process, where no other is clearly faster: predictions are not that good.
+    /// The fastest. This process, where no other is clearly faster.
     pub fn fastest(&self) -> Plan {
-        /// How much faster is clearly faster.
-        const CLEARLY: f64 = 0.8;
         let others = self.cluster.iter().flat_map(|(one, split)| [*one, *split]);
         let best = others.min_by(|a, b| a.seconds.total_cmp(&b.seconds));
-        best.filter(|plan| plan.seconds < CLEARLY * self.local.seconds).unwrap_or(self.local)
+        best.filter(|plan| plan.is_clearly_faster(&self.local)).unwrap_or(self.local)
     }
 
     /// The task in so many pieces on the workers, predicted.

@@ -8,7 +8,7 @@ use super::{
     answer::{Answer, broken},
     fields::{Fields, shorten, write_json, write_string},
 };
-use crate::verify::Check;
+use crate::{giant::Whole, verify::Check};
 use serde::{Serialize, de::DeserializeOwned};
 use sgdt_proto::{
     buffer::{Buffer, Scalar},
@@ -36,6 +36,11 @@ pub trait ClientKind: Send + Sync + 'static {
 
     /// How answers to such an input are checked; `None` where they are not, and unless a kind says otherwise.
     fn check(&self, _input: &Payload) -> Option<Check> {
+        None
+    }
+
+    /// The task of such an input as one that can be split, where it can, and unless a kind says otherwise.
+    fn whole(&self, _input: &Payload) -> Option<Whole> {
         None
     }
 }
@@ -106,6 +111,11 @@ impl ClientKinds {
     /// How answers to an input of this kind are checked, where they can be.
     pub fn check(&self, kind: &Kind, input: &Payload) -> Option<Check> {
         self.0.get(kind.as_str())?.check(input)
+    }
+
+    /// The task of an input of this kind as one that can be split, where it can.
+    pub fn whole(&self, kind: &Kind, input: &Payload) -> Option<Whole> {
+        self.0.get(kind.as_str())?.whole(input)
     }
 }
 

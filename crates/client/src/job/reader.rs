@@ -9,7 +9,7 @@ use super::{
     resume::Done,
     ticket::{TaskLine, Ticket},
 };
-use crate::verify::Check;
+use crate::{giant::Whole, verify::Check};
 use sgdt_proto::{id::Kind, payload::Payload, task::TaskError};
 use std::{
     fs::File,
@@ -93,6 +93,11 @@ impl<R: BufRead> TaskReader<R> {
     /// How answers to an input of this kind are checked, where they can be.
     pub fn check(&self, kind: &Kind, input: &Payload) -> Option<Check> {
         self.kinds.check(kind, input)
+    }
+
+    /// The task of an input of this kind as one that can be split, where it can.
+    pub fn whole(&self, kind: &Kind, input: &Payload) -> Option<Whole> {
+        self.kinds.whole(kind, input)
     }
 
     /// Reads tasks from `input`, which errors call `name`. Relative paths are relative to `base`.

@@ -4,6 +4,7 @@
 
 use super::{ClientKind, Request, summary};
 use crate::{
+    giant::Whole,
     job::{
         answer::broken,
         fields::{Fields, whole, write_json},
@@ -33,6 +34,10 @@ impl ClientKind for Factorial {
 
     fn check(&self, input: &Payload) -> Option<Check> {
         verify::of::<Input>(input).ok().flatten()
+    }
+
+    fn whole(&self, input: &Payload) -> Option<Whole> {
+        Whole::factorial(input)
     }
 }
 

@@ -6,6 +6,7 @@
 
 use super::{ClientKind, Request, scalars, summary, write_double};
 use crate::{
+    giant::Whole,
     job::{
         answer::broken,
         fields::{Fields, each, reason, shorten, whole, write_json, write_string},
@@ -43,6 +44,10 @@ impl ClientKind for MatMul {
 
     fn check(&self, input: &Payload) -> Option<Check> {
         verify::of::<Input>(input).ok().flatten()
+    }
+
+    fn whole(&self, input: &Payload) -> Option<Whole> {
+        Whole::product(input)
     }
 }
 

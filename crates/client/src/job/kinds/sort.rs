@@ -7,6 +7,7 @@
 
 use super::{ClientKind, Request, scalars, summary, write_double};
 use crate::{
+    giant::Whole,
     job::{
         answer::broken,
         fields::{Fields, either, whole, write_json, write_string},
@@ -65,6 +66,10 @@ impl ClientKind for Sort {
 
     fn check(&self, input: &Payload) -> Option<Check> {
         verify::of::<Input>(input).ok().flatten()
+    }
+
+    fn whole(&self, input: &Payload) -> Option<Whole> {
+        Whole::sort(input)
     }
 }
 

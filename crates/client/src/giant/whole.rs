@@ -1,0 +1,224 @@
+//! A task whose payload is at hand, computed in pieces: its answer is the one that a single worker would give.
+
+use super::{GiantError, Hands, Limits, factorial, matmul, plan::Task, sort};
+use crate::{
+    job::answer::broken,
+    local::{Factored, Form, LocalKernels},
+};
+use serde::Serialize;
+use sgdt_proto::{
+    buffer::Buffer,
+    kind::{
+        factorial::{Input as Factorial, Output as Digits},
+        matmul::{Input as Factors, Matrix, Operand, Output as Product},
+        sort::{Input as Unsorted, Keys, Output as Sorted},
+    },
+    payload::{Format, Payload},
+    task::TaskError,
+};
+
+/// A task that can be computed in pieces.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Whole {
+    /// The product of two matrices.
+    Product {
+        /// The left factor.
+        a: Matrix,
+        /// The right factor.
+        b: Matrix,
+    },
+    /// Numbers to be sorted.
+    Sort {
+        /// [`Keys::I64`] or [`Keys::F64`].
+        keys: Keys,
+        /// Largest first.
+        descending: bool,
+    },
+    /// The factorial of a number, with its digits.
+    Factorial {
+        /// The number.
+        n: u64,
+    },
+}
+
+/// Inputs of fewer bytes are never worth it,
+const LITTLE: usize = 1 << 16;
+/// nor are factorials of smaller numbers.
+const SMALL: u64 = 10_000;
+
+impl Whole {
+    /// The product that is the answer to this input, unless its factors are made by a worker, or only its sums are wanted.
+    pub fn product(input: &Payload) -> Option<Self> {
+        match large::<Factors>(input)? {
+            Factors { a: Operand::Dense(a), b: Operand::Dense(b), summary: false } => {
+                Some(Self::Product { a, b })
+            }
+            _ => None,
+        }
+    }
+
+    /// The numbers that this input asks to be sorted, unless they are made by a worker, or only their sums are wanted.
+    pub fn sort(input: &Payload) -> Option<Self> {
+        match large::<Unsorted>(input)? {
+            Unsorted { keys: keys @ (Keys::I64(_) | Keys::F64(_)), descending, summary: false } => {
+                Some(Self::Sort { keys, descending })
+            }
+            _ => None,
+        }
+    }
+
+    /// The factorial that this input asks for, unless only its length is wanted.
+    pub fn factorial(input: &Payload) -> Option<Self> {
+        match input.clone().decode().ok()? {
+            Factorial { n: n @ SMALL.., summary: false } => Some(Self::Factorial { n }),
+            Factorial { .. } => None,
+        }
+    }
+
+    /// What decides its cost.
+    pub fn task(&self) -> Task {
+        match self {
+            Self::Product { a, b } => Task::Matmul { shape: [a.rows, a.columns, b.columns] },
+            Self::Sort { keys: Keys::I64(buffer) | Keys::F64(buffer), .. } => {
+                Task::Numbers { bytes: buffer.len() as u64 }
+            }
+            Self::Sort { .. } => Task::Numbers { bytes: 0 },
+            Self::Factorial { n } => Task::Factorial { n: *n },
+        }
+    }
+
+    /// Computes it in at least so many pieces.
+    ///
+    /// # Errors
+    /// As for the whole task, or for one of its pieces.
+    pub async fn compute(self, hands: &Hands, pieces: u32, limits: Limits) -> Result<Payload, GiantError> {
+        match self {
+            Self::Product { a, b } => {
+                let elements = Buffer::from_scalars(matmul::product(hands, &a, &b, pieces, limits).await?);
+                encode(&Product::Product(Matrix { rows: a.rows, columns: b.columns, elements }))
+            }
+            Self::Sort { keys, descending } => {
+                encode(&Sorted::Sorted(sorted(hands, keys, descending, pieces, limits).await?))
+            }
+            Self::Factorial { n } => {
+                let number = factorial::factored(hands, n, pieces, limits).await?;
+                let text = decimal(number).await?;
+                encode(&Digits { digits: text.len() as u64, decimal: Some(text.into()) })
+            }
+        }
+    }
+}
+
+/// An input that is not too small, without a copy of its numbers.
+fn large<I: serde::de::DeserializeOwned>(input: &Payload) -> Option<I> {
+    if input.size() < LITTLE { None } else { input.clone().decode().ok() }
+}
+
+async fn sorted(
+    hands: &Hands,
+    keys: Keys,
+    descending: bool,
+    pieces: u32,
+    limits: Limits,
+) -> Result<Keys, GiantError> {
+    let (len, wrap): (usize, fn(Buffer) -> Keys) = match &keys {
+        Keys::F64(buffer) => (buffer.len(), Keys::F64),
+        Keys::I64(buffer) => (buffer.len(), Keys::I64),
+        _ => (0, Keys::I64),
+    };
+    let mut words = Vec::new();
+    let count = len / size_of::<u64>();
+    let none = |_| TaskError::too_large(format!("there is no memory left for {count} numbers"));
+    words.try_reserve_exact(count).map_err(none)?;
+    words.resize(count, 0u64);
+    let put = async |sort::Run { offset, bytes }: sort::Run| {
+        let place = bytemuck::cast_slice_mut::<u64, u8>(&mut words).get_mut(offset..);
+        let place = place.and_then(|place| place.get_mut(..bytes.len()));
+        place.ok_or_else(|| broken("a range goes beyond the keys"))?.copy_from_slice(bytes.as_bytes());
+        Ok(())
+    };
+    sort::runs(hands, keys, descending, pieces, limits, put).await?;
+    Ok(wrap(Buffer::from_scalars(words)))
+}
+
+async fn decimal(number: Factored) -> Result<Vec<u8>, TaskError> {
+    let mut writing = LocalKernels::new().start(move |cancel| {
+        let mut text = Vec::new();
+        let keep = |piece: &[u8]| {
+            text.extend_from_slice(piece);
+            Ok(())
+        };
+        number.write(Form::Decimal, cancel, keep).map(|()| text)
+    });
+    writing.done().await?
+}
+
+fn encode(output: &impl Serialize) -> Result<Payload, GiantError> {
+    let encoded = Payload::encode(Format::Packed, output);
+    Ok(encoded.map_err(|error| TaskError::invalid_input(error.to_string()))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dispatch::{TaskResult, TaskSpec};
+    use sgdt_proto::kind::{factorial, matmul, random, sort};
+
+    fn unit(seed: u64, count: u64) -> Buffer {
+        Buffer::from_scalars::<f64>((0..count).map(|index| random::unit(seed, index)).collect())
+    }
+
+    fn factors(summary: bool) -> Factors {
+        let dense = |rows, columns, seed| {
+            Operand::Dense(Matrix { rows, columns, elements: unit(seed, rows * columns) })
+        };
+        Factors { a: dense(130, 70, 1), b: dense(70, 90, 2), summary }
+    }
+
+    /// What a worker answers to this input, and what comes of it in pieces.
+    async fn both(kind: &str, input: &impl Serialize, whole: fn(&Payload) -> Option<Whole>) -> [Payload; 2] {
+        let hands = Hands::Local(LocalKernels::new());
+        let spec = TaskSpec::packed(kind.parse().unwrap(), input).unwrap();
+        let whole = whole(&spec.payload).expect("it can be split");
+        let TaskResult { output, .. } = hands.run(spec).await.unwrap();
+        let limits = Limits { memory: 1 << 16, verify: true, timeout: None };
+        [output.unwrap(), whole.compute(&hands, 5, limits).await.unwrap()]
+    }
+
+    #[tokio::test]
+    async fn the_answer_is_that_of_a_single_worker() {
+        let [one, pieces] = both(matmul::KIND, &factors(false), Whole::product).await;
+        assert_eq!(one, pieces);
+        for descending in [false, true] {
+            for keys in [Keys::F64(unit(3, 20_000)), Keys::I64(unit(4, 20_000))] {
+                let input = Unsorted { keys, descending, summary: false };
+                let [one, pieces] = both(sort::KIND, &input, Whole::sort).await;
+                assert_eq!(one, pieces);
+            }
+        }
+        let input = Factorial { n: 10_007, summary: false };
+        let [one, pieces] = both(factorial::KIND, &input, Whole::factorial).await;
+        assert_eq!(one, pieces);
+    }
+
+    #[test]
+    fn what_is_small_or_summed_up_or_made_elsewhere_is_left_whole() {
+        fn packed(input: &impl Serialize) -> Payload {
+            Payload::encode(Format::Packed, input).unwrap()
+        }
+        assert!(Whole::product(&packed(&factors(false))).is_some());
+        let random = Operand::Random { shape: [1000, 1000], seed: 1 };
+        let made = Factors { a: random, ..factors(false) };
+        for input in [factors(true), made] {
+            assert_eq!(Whole::product(&packed(&input)), None);
+        }
+        for input in [Factorial { n: 9_999, summary: false }, Factorial { n: 1 << 20, summary: true }] {
+            assert_eq!(Whole::factorial(&packed(&input)), None);
+        }
+        let few = Unsorted { keys: Keys::I64(unit(1, 100)), descending: false, summary: false };
+        let many = Unsorted { keys: Keys::Random { len: 1 << 40, seed: 1 }, ..few.clone() };
+        for input in [few, many] {
+            assert_eq!(Whole::sort(&packed(&input)), None);
+        }
+    }
+}
