@@ -18,7 +18,7 @@ use crate::{
 use rand::rngs::SmallRng;
 use rustc_hash::{FxHashMap, FxHashSet};
 use sgdt_proto::{
-    id::{Attempt, AttemptKey, JobId, Kind, TaskId, WorkerId},
+    id::{Attempt, AttemptKey, JobId, Kind, TaskId, WorkerId, WorkerName},
     name_server::WorkerInfo,
     task::{Assignment, Completed, ErrorCode, Refusal, Reply, TaskError},
     transport::frames::MAX_SEGMENTS,
@@ -161,6 +161,11 @@ impl<X> Core<X> {
     /// The ticket of a task that is not finished.
     pub(crate) fn ticket(&self, id: TaskId) -> Option<&X> {
         self.tasks.get(&id).map(|task| &task.ticket)
+    }
+
+    /// What people call a worker that is known.
+    pub(crate) fn name(&mut self, worker: WorkerId) -> Option<&WorkerName> {
+        self.fleet.get_mut(worker).map(|worker| &worker.info.name)
     }
 
     /// Nobody wants this task any more.

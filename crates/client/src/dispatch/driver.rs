@@ -299,7 +299,8 @@ impl Driver {
                 self.core.reply(worker, key, Reply::Done(completed), now);
             }
             Ok((worker, key, _, Err(reason))) => {
-                warn!(%worker, task = %key.task, reason, "a wrong answer");
+                let name = self.core.name(worker).map(tracing::field::display);
+                warn!(worker = name, task = %key.task, reason, "a wrong answer");
                 self.core.call_failed(worker, key, &Cause::WrongAnswer(reason), now);
             }
             Err(error) => error!("a check failed: {error}"),
