@@ -7,7 +7,7 @@ source "$(dirname "$0")/cluster.bash" >&2
 
 rounds=${1:-5}
 [[ $rounds =~ ^[1-9][0-9]*$ ]] || { echo "usage: scripts/bench.sh [ROUNDS]" >&2; exit 2; }
-[[ -n ${SGDT_BIN_DIR:-} ]] || cargo build --release --locked --quiet -p sgdt-proto --example ceilings
+[[ -n ${SGDT_BIN_DIR:-} ]] || cargo build --release --locked --quiet --workspace --examples
 
 declare -A values # of each measure, one a round
 
@@ -117,6 +117,11 @@ for ((round = 0; round < rounds; round++)); do
     began=$(microseconds)
     client --progress never run "$work/products.jsonl" --output /dev/null
     note products "$(awk -v us=$(($(microseconds) - began)) 'BEGIN {print us / 1000}')"
+    # Half of them on each of two cores, without anything around them.
+    note raw_products "$(
+        for core in 1 2; do "$bin/examples/kernels" matmul 512 1 & done | sort -g | awk 'END {print 32 * 1000 * $1}'
+    )"
+    note sort "$("$bin/examples/there_and_back" "$nameserver" 8000000 1)"
     note raw_pingpong "$(raw pingpong 5000)"
     note latency "$(bench p50 latency --tasks 5000)"
     note raw_stream "$(raw stream 4000)"
@@ -153,7 +158,8 @@ row '`run` on a file of tiny tasks' 'lines/s' lines
 row 'one task after another, p50' 'µs' latency raw_pingpong
 [[ -z ${values[one_core]:-} ]] || row 'the same on one core, p50' 'µs' one_core raw_one_core
 row 'payload of 64 MiB, each way' 'MB/s' payload raw_stream
-row '64 products of 512x512, made in two workers' 'ms' products
+row '64 products of 512x512; raw: the products alone' 'ms' products raw_products
+row '8,000,000 integers there, sorted, and back' 'ms' sort
 row 'launch of three daemons to a first result' 'ms' launch
 row 'name server at rest' 'MiB' nameserver
 row 'worker at rest' 'MiB' worker

@@ -237,6 +237,7 @@ fn wrong_answers_are_caught_and_computed_elsewhere() {
     results.assert_exactly_once(job.ids());
     assert_eq!(results.by_worker().into_keys().collect::<Vec<_>>(), ["w1"]);
     assert!(results.all().iter().any(|result| result.attempts > 1));
+    assert!(run.stderr.contains("a wrong answer worker=liar"), "{}", run.stderr);
     assert!(run.stdout.lines().all(|line| line.contains("\"verified\":true")), "{}", run.stdout);
     let (id, value) = ("t30", harness::reference::factorial(80));
     assert_eq!(results.get(id).output["value"], value);
