@@ -12,7 +12,11 @@ use tokio::{
 
 pub use sgdt_worker::{
     cancel::Cancel,
-    kernel::factorial::written::{Factored, Form},
+    kernel::{
+        Kernel,
+        factorial::written::{Factored, Form},
+        sort::{LINE_BYTES, Sort, each_line},
+    },
 };
 
 /// The built-in kinds, computed by threads of this process: as many at a time as it has cores. Clones share them.

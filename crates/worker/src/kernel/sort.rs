@@ -78,6 +78,23 @@ impl Kernel for Sort {
     }
 }
 
+/// What a line takes while it is sorted by [`each_line`], in bytes, beside its text.
+pub const LINE_BYTES: u64 = Texts::BYTES_EACH;
+
+/// Sorts the lines of a text by their bytes, and hands them over one after the other, each without its line feed, for
+/// whoever has no room for all of them at once.
+///
+/// # Errors
+/// `too-large`: there is no memory for [`LINE_BYTES`] a line. `cancelled` or `timeout`, or what `take` returns.
+pub fn each_line(
+    text: &[u8],
+    descending: bool,
+    cancel: &Cancel,
+    take: impl FnMut(&[u8]) -> Result<(), TaskError>,
+) -> Result<(), TaskError> {
+    strings::each_line(text, descending, cancel, take)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
