@@ -10,8 +10,10 @@ use super::{
 use crate::{
     cli::Sort,
     giant::{
+        Hands, Limits,
         external::{self, Budget, Input, Way},
-        plan::{Choice, Task},
+        plan::{Choice, Power, Spilled, Task},
+        rates,
         sort::{Run, runs},
     },
     job::{
@@ -92,6 +94,9 @@ async fn spilled(setup: &Setup, args: Sort, input: Input) -> Result<(), CommandE
     let begun = Instant::now();
     let kernels = LocalKernels::new();
     let budget = Budget::new(split.memory.0, kernels.threads());
+    if split.explain {
+        explain(&kernels, budget, input.task()).await;
+    }
     let scratch = external::scratch(env::var_os("TMPDIR").map(PathBuf::from), &output);
     let way = Way { descending, budget, scratch, verify: split.verify };
     let output = Destination::new(&output).map_err(CommandError::Input)?;
@@ -106,4 +111,17 @@ async fn spilled(setup: &Setup, args: Sort, input: Input) -> Result<(), CommandE
         remark(&format_args!("done here, through a temporary file, in {}", Seconds(begun.elapsed())));
     }
     Ok(())
+}
+
+/// Says what is planned for a file that does not fit.
+async fn explain(kernels: &LocalKernels, budget: Budget, task: Option<Task>) {
+    let hands = Hands::Local(kernels.clone());
+    let (task, memory) = (task.as_ref(), budget.memory());
+    let measured = match task {
+        Some(task) => rates::measure(task, &hands, None, Limits::default()).await,
+        // Any would do: only the threads are told.
+        None => rates::usual(&Task::Lines { bytes: 0 }, &hands, None),
+    };
+    let here = Power { slots: measured.here.slots.min(budget.threads()), ..measured.here };
+    remark(&Spilled { task, here, memory });
 }

@@ -67,18 +67,17 @@ struct Shared<'a, R> {
 }
 
 impl<R: Records> Shared<'_, R> {
-    /// How long the longest of these records is. They are counted, if they are to be checked.
-    fn look_at(&self, bytes: &[u8], sum: &mut Sum) -> u64 {
-        let (mut rest, mut longest) = (bytes, 0);
-        while let Some((record, others)) = self.records.first(rest).and_then(|len| rest.split_at_checked(len))
+    /// What these records have in common with the same in another order, if they are to be checked.
+    fn sum(&self, bytes: &[u8]) -> Sum {
+        let (mut rest, mut sum) = (bytes, Sum::default());
+        while let Some(hasher) = &self.hasher
+            && let Some((record, others)) =
+                self.records.first(rest).and_then(|len| rest.split_at_checked(len))
         {
-            if let Some(hasher) = &self.hasher {
-                sum.add(hasher, record);
-            }
-            longest = longest.max(record.len() as u64);
+            sum.add(hasher, record);
             rest = others;
         }
-        longest
+        sum
     }
 }
 

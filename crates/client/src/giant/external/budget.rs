@@ -1,8 +1,8 @@
 //! What each part of a sort may have of the memory.
 //!
 //! ```text
-//!  runs   | 13/16: a chunk for each thread         | 1/8: what was read beyond a chunk | 1/16: runs on their way out |
-//!  merge  | 13/16: a buffer for each part of a run |                                   | 1/16: output on its way     |
+//!  runs   13/16: a chunk for each thread, and what sorting it takes  1/8: read beyond a chunk     1/16: on its way out
+//!  merge  1/2: a buffer for each part of a run                       what is not given back yet  1/16: on its way out
 //! ```
 
 use super::runs::Run;
@@ -11,7 +11,7 @@ use super::runs::Run;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Budget {
     pub(super) memory: u64,
-    pub(super) threads: usize,
+    pub(super) threads: u32,
 }
 
 impl Budget {
@@ -19,7 +19,7 @@ impl Budget {
     pub fn new(memory: u64, threads: u32) -> Self {
         /// More would have too little memory each, and be faster than any disk.
         const MOST: u32 = 6;
-        Self { memory: memory.max(1 << 20), threads: threads.clamp(1, MOST) as usize }
+        Self { memory: memory.max(1 << 20), threads: threads.clamp(1, MOST) }
     }
 
     /// How many bytes, all in all.
@@ -28,13 +28,13 @@ impl Budget {
     }
 
     /// How many threads.
-    pub fn threads(&self) -> usize {
+    pub fn threads(&self) -> u32 {
         self.threads
     }
 
     /// What one thread may sort at a time, with what that takes.
     pub(super) fn chunk(&self) -> u64 {
-        self.sixteenths(13) / self.threads as u64
+        self.sixteenths(13) / u64::from(self.threads)
     }
 
     /// The longest record there may be. One chunk always has room for it, and so has what was read beyond a chunk.
@@ -49,14 +49,14 @@ impl Budget {
 
     /// How much is written at a time. Each thread has two such pieces.
     pub(super) fn piece(&self) -> usize {
-        within(self.sixteenths(1) / (2 * self.threads as u64), 1 << 20)
+        within(self.sixteenths(1) / (2 * u64::from(self.threads)), 1 << 20)
     }
 
     /// On how many threads these runs can be merged at once; `None` when there are too many for one, even.
-    pub(super) fn merging(&self, runs: &[Run]) -> Option<usize> {
+    pub(super) fn merging(&self, runs: &[Run]) -> Option<u32> {
         let needed = runs.iter().fold(0, |sum: u64, run| sum.saturating_add(self.needed(run))).max(1);
-        let threads = self.sixteenths(13) / needed;
-        (threads > 0).then(|| self.threads.min(usize::try_from(threads).unwrap_or(usize::MAX)))
+        let threads = self.memory / 2 / needed;
+        (threads > 0).then(|| self.threads.min(u32::try_from(threads).unwrap_or(u32::MAX)))
     }
 
     /// How many runs from the first on are merged to one when not all can be at once: two at least.
@@ -65,11 +65,12 @@ impl Budget {
     }
 
     /// How large the buffers of these runs' parts are, when so many threads merge them.
-    pub(super) fn buffers<'a>(&'a self, runs: &'a [Run], threads: usize) -> impl Iterator<Item = usize> + 'a {
+    pub(super) fn buffers<'a>(&'a self, runs: &'a [Run], threads: u32) -> impl Iterator<Item = usize> + 'a {
         /// More at a time is read no faster.
         const MOST: u64 = 4 << 20;
         let needed: u64 = runs.iter().map(|run| self.needed(run)).sum();
-        let spare = (self.sixteenths(13) / threads as u64).saturating_sub(needed) / runs.len().max(1) as u64;
+        let spare =
+            (self.memory / 2 / u64::from(threads.max(1))).saturating_sub(needed) / runs.len().max(1) as u64;
         runs.iter().map(move |run| {
             let needed = self.needed(run);
             usize::try_from((needed + spare).min(MOST.max(needed))).unwrap_or(usize::MAX)

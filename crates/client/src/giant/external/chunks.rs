@@ -2,7 +2,7 @@
 
 use super::{Budget, Records};
 use crate::job::answer::broken;
-use sgdt_proto::{buffer::Buffer, task::TaskError};
+use sgdt_proto::{buffer::Buffer, size::ByteSize, task::TaskError};
 use std::{
     fmt,
     io::{self, Read},
@@ -64,7 +64,6 @@ pub(super) struct Chunks<R> {
 impl<R: Records> Chunks<R> {
     /// As many records as there is room to sort; `None` after the last.
     pub(super) fn next(&mut self) -> Result<Option<Chunk>, TaskError> {
-        let Budget { threads: _, memory } = self.budget;
         let (block, most) = (self.budget.block(), self.budget.chunk());
         let mut chunk = Chunk::with_capacity(usize::try_from(most).unwrap_or(usize::MAX))?;
         chunk.append(&std::mem::take(&mut self.rest));
@@ -78,8 +77,9 @@ impl<R: Records> Chunks<R> {
             }
             if (chunk.len - whole) as u64 > self.budget.longest() {
                 let (longest, name) = (self.budget.longest(), self.name.display());
+                let memory = ByteSize(self.budget.memory());
                 return Err(TaskError::too_large(format!(
-                    "{name}: a line has more than {longest} bytes, a tenth of the {memory} bytes of --memory: give it more"
+                    "{name}: a line has more than {longest} bytes, a tenth of --memory {memory}: give it more"
                 )));
             }
             let start = chunk.len;

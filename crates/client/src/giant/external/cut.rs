@@ -9,14 +9,14 @@ use sgdt_proto::task::TaskError;
 use std::ops::Range;
 
 /// How many records are looked at for each range. They lie as far apart as can be, so that ranges differ little.
-const SAMPLES: usize = 512;
+const SAMPLES: u64 = 512;
 
 /// The parts of each run, range by range: equal records are all in one.
 pub(super) fn cut<R: Records>(
     shared: &Shared<'_, R>,
     runs: &Runs,
     group: &[Run],
-    ranges: usize,
+    ranges: u32,
 ) -> Result<Vec<Vec<Range<u64>>>, TaskError> {
     let splitters = splitters(shared, runs, group, ranges)?;
     let mut cut = vec![Vec::with_capacity(group.len()); splitters.len() + 1];
@@ -38,10 +38,10 @@ fn splitters<R: Records>(
     shared: &Shared<'_, R>,
     runs: &Runs,
     group: &[Run],
-    ranges: usize,
+    ranges: u32,
 ) -> Result<Vec<Vec<u8>>, TaskError> {
     let all: u64 = group.iter().map(|run| run.range.end - run.range.start).sum();
-    let step = (all / (SAMPLES * ranges) as u64).max(1);
+    let step = (all / (SAMPLES * u64::from(ranges))).max(1);
     let mut samples = Vec::new();
     if ranges > 1 {
         for run in group {
@@ -61,7 +61,7 @@ fn splitters<R: Records>(
         let records = &shared.records;
         records.key(a).cmp(&records.key(b)).then_with(|| records.compare(a, b))
     });
-    let places = (1..ranges).map(|range| samples.len() * range / ranges);
+    let places = (1..ranges as usize).map(|range| samples.len() * range / ranges as usize);
     let mut splitters: Vec<_> = places.filter_map(|place| samples.get(place).cloned()).collect();
     splitters.dedup();
     Ok(splitters)

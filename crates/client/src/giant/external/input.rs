@@ -2,6 +2,7 @@
 
 use super::{Budget, Job, Lines, Numbers, sort};
 use crate::{
+    giant::plan::Task,
     job::{
         npy::{
             self, Unread,
@@ -60,11 +61,11 @@ impl Input {
         open().map_err(|error| cannot_read(path, &error))
     }
 
-    /// How many bytes it has, if it says so.
-    pub fn bytes(&self) -> Option<u64> {
+    /// What it takes to sort it, as far as it says how much it has.
+    pub fn task(&self) -> Option<Task> {
         match self.content {
-            Content::Numbers { count, .. } => Some(count.saturating_mul(8)),
-            Content::Lines(bytes) => bytes,
+            Content::Numbers { count, .. } => Some(Task::Numbers { bytes: count.saturating_mul(8) }),
+            Content::Lines(bytes) => bytes.map(|bytes| Task::Lines { bytes }),
         }
     }
 
@@ -75,15 +76,18 @@ impl Input {
     pub fn fits(&self, memory: u64) -> Result<bool, TaskError> {
         /// The range of each key, where they are cut into ranges.
         const RANGE: u64 = size_of::<u16>() as u64;
-        let Some(bytes) = self.bytes().filter(|&bytes| bytes < MAX_MESSAGE && 2 * bytes <= memory) else {
-            return Ok(false);
+        // Twice the keys, before and after, and what each of them takes.
+        let twice = |bytes: u64| (bytes < MAX_MESSAGE).then_some(2 * bytes).filter(|&twice| twice <= memory);
+        let needed = match self.content {
+            Content::Numbers { count, .. } => {
+                twice(count.saturating_mul(8)).map(|twice| twice + RANGE * count)
+            }
+            Content::Lines(bytes) => match bytes.and_then(twice) {
+                Some(twice) => Some(twice + (RANGE + LINE_BYTES) * self.count_lines()?),
+                None => None,
+            },
         };
-        // All keys before and after, and what each of them takes.
-        let each = match self.content {
-            Content::Numbers { count, .. } => RANGE * count,
-            Content::Lines(_) => (RANGE + LINE_BYTES) * self.count_lines()?,
-        };
-        Ok(2 * bytes + each <= memory)
+        Ok(needed.is_some_and(|needed| needed <= memory))
     }
 
     fn count_lines(&self) -> Result<u64, TaskError> {

@@ -46,7 +46,7 @@ pub(super) fn merge<R: Records>(
     shared: &Shared<'_, R>,
     runs: &Runs,
     group: &[Run],
-    threads: usize,
+    threads: u32,
     mut put: impl FnMut(u64, &[u8]) -> Result<(), TaskError>,
 ) -> Result<Sum, TaskError> {
     let (full, empty): (Sender<Piece>, Receiver<Piece>) = channel();
@@ -65,9 +65,8 @@ pub(super) fn merge<R: Records>(
         at += len;
     }
     drop(full);
-    let ranges = outs.len();
     let work = |(parts, out): (Vec<Range<u64>>, Out)| {
-        let buffers = shared.budget.buffers(group, ranges);
+        let buffers = shared.budget.buffers(group, threads);
         let parts = parts.into_iter().zip(buffers).filter(|(part, _)| !part.is_empty());
         let parts = parts.map(|(part, room)| Part::new(shared.records, &runs.spill, part, room));
         one(shared, parts.collect::<Result<_, _>>()?, out)

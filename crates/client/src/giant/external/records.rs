@@ -22,6 +22,9 @@ pub trait Records: Copy + fmt::Debug + Send + Sync + 'static {
     /// How many records end among these bytes.
     fn count(&self, bytes: &[u8]) -> usize;
 
+    /// How long the longest of these whole records is.
+    fn longest(&self, bytes: &[u8]) -> usize;
+
     /// Where the last of them ends.
     fn last_end(&self, bytes: &[u8]) -> Option<usize>;
 
@@ -79,6 +82,11 @@ impl Records for Lines {
 
     fn count(&self, bytes: &[u8]) -> usize {
         memchr::memchr_iter(b'\n', bytes).count()
+    }
+
+    fn longest(&self, bytes: &[u8]) -> usize {
+        let ends = memchr::memchr_iter(b'\n', bytes).map(|end| end + 1);
+        ends.fold((0, 0), |(start, longest), end| (end, longest.max(end - start))).1
     }
 
     fn last_end(&self, bytes: &[u8]) -> Option<usize> {
@@ -158,6 +166,10 @@ impl Records for Numbers {
 
     fn count(&self, bytes: &[u8]) -> usize {
         bytes.len() / SIZE
+    }
+
+    fn longest(&self, _: &[u8]) -> usize {
+        SIZE
     }
 
     fn last_end(&self, bytes: &[u8]) -> Option<usize> {

@@ -73,7 +73,8 @@ pub(super) fn make<R: Records>(
     let work = |()| {
         let (mut runs, mut sum) = (Vec::new(), Sum::default());
         while let Some((chunk, range)) = next()? {
-            let longest = shared.look_at(chunk.bytes(), &mut sum);
+            let longest = shared.records.longest(chunk.bytes()) as u64;
+            sum = sum.and(shared.sum(chunk.bytes()));
             let mut writer =
                 Writer { spill: &spill, at: range.start, piece: Vec::new(), full: shared.budget.piece() };
             shared.records.sort(chunk, shared.cancel, |bytes| writer.take(bytes))?;
@@ -85,7 +86,7 @@ pub(super) fn make<R: Records>(
         }
         Ok((runs, sum))
     };
-    let done = crew::each(vec![(); shared.budget.threads()], shared.cancel, work, || Ok(()))?;
+    let done = crew::each(vec![(); shared.budget.threads() as usize], shared.cancel, work, || Ok(()))?;
     let sum = done.iter().fold(Sum::default(), |sum, (_, other)| sum.and(*other));
     let mut runs: Vec<_> = done.into_iter().flat_map(|(runs, _)| runs).collect();
     runs.sort_unstable_by_key(|run| run.range.start);
