@@ -27,11 +27,15 @@ mod spill;
 mod tree;
 
 pub use budget::Budget;
-pub use chunks::Chunk;
 pub use input::{Input, Way};
 pub use records::{Lines, Numbers, Records};
 
-use crate::{job::stream::Stream, local::Cancel, verify::order::Sum};
+use crate::{
+    job::stream::Stream,
+    local::{Cancel, within::Spot},
+    verify::order::Sum,
+};
+use bytemuck::allocation::try_zeroed_vec;
 use chunks::Chunks;
 use sgdt_proto::task::TaskError;
 use spill::Spill;
@@ -91,10 +95,14 @@ pub fn sort<R: Records>(job: Job<R>, output: &mut Stream, cancel: &Cancel) -> Re
     let shared = Shared { records, budget, cancel, hasher: verify.then(RandomState::new) };
     let chunks = Chunks { records, budget, input, name, rest: Vec::new() };
     let spill = || Spill::new(&scratch);
-    let runs = merge::until_few(&shared, runs::make(&shared, chunks, spill()?)?, spill)?;
+    let mut rooms = rooms(budget)?;
+    let runs = runs::make(&shared, &mut rooms, chunks, spill()?)?;
+    let runs = merge::until_few(&shared, &mut rooms, runs, spill)?;
     let begin = output.position();
-    let threads = if output.takes_any_order() { budget.merging(&runs.runs).unwrap_or(1) } else { 1 };
-    let sum = merge::merge(&shared, &runs, &runs.runs, threads, |at, bytes| {
+    if !output.takes_any_order() {
+        rooms.truncate(1);
+    }
+    let sum = merge::merge(&shared, &mut rooms, &runs, &runs.runs, |at, bytes| {
         // As far as it goes, a file's length fits in memory's addresses.
         output.write_at(begin + at as usize, bytes)
     })?;
@@ -102,6 +110,16 @@ pub fn sort<R: Records>(job: Job<R>, output: &mut Stream, cancel: &Cancel) -> Re
         return Err(merge::wrong("its records are not those that were read"));
     }
     Ok(runs.len())
+}
+
+/// The memory of each thread. The system gives it as it is used.
+fn rooms(budget: Budget) -> Result<Vec<Vec<Spot>>, TaskError> {
+    let bytes = budget.room();
+    let room = |_| try_zeroed_vec(usize::try_from(bytes).unwrap_or(usize::MAX) / size_of::<Spot>());
+    let rooms: Result<_, ()> = (0..budget.threads()).map(room).collect();
+    rooms.map_err(|()| {
+        TaskError::too_large(format!("there is no memory for {bytes} bytes: give less --memory"))
+    })
 }
 
 /// Where temporary files go: where TMPDIR says, or else beside the output, or where the system has them if that is no

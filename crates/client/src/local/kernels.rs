@@ -13,9 +13,8 @@ use tokio::{
 pub use sgdt_worker::{
     cancel::Cancel,
     kernel::{
-        Kernel,
         factorial::written::{Factored, Form},
-        sort::{LINE_BYTES, Sort, each_line},
+        sort::within,
     },
 };
 

@@ -1,9 +1,10 @@
-//! `sort`: integers, doubles, strings, or the lines of a text, on one thread.
+//! `sort`: integers, doubles, strings, or the lines of a text, on the thread of its slot and those of idle ones.
 //!
 //! - `numbers` and `strings` take the input's buffers apart, and make the output's;
 //! - [`order`](sgdt_proto::kind::sort::order) makes 64-bit keys of numbers, and `text` of eight bytes of strings at
 //!   a time;
-//! - `radix` sorts by such keys, in place.
+//! - `radix` sorts by such keys, in place;
+//! - [`within`] sorts outside of tasks, within memory that is given.
 //!
 //! Peak memory beside the input: numbers are sorted where they lie, with 256 KiB to help, unless they did not
 //! arrive aligned or are still held by somebody else, and are then copied once. Generated numbers take their own
@@ -13,6 +14,7 @@ mod numbers;
 mod radix;
 mod strings;
 mod text;
+pub mod within;
 
 use super::{Cost, Kernel};
 use crate::cancel::Cancel;
@@ -76,23 +78,6 @@ impl Kernel for Sort {
             Keys::Lines(bytes) => strings::sort_lines(&bytes, descending, summary, cancel),
         }
     }
-}
-
-/// What a line takes while it is sorted by [`each_line`], in bytes, beside its text.
-pub const LINE_BYTES: u64 = Texts::BYTES_EACH;
-
-/// Sorts the lines of a text by their bytes, and hands them over one after the other, each without its line feed, for
-/// whoever has no room for all of them at once.
-///
-/// # Errors
-/// `too-large`: there is no memory for [`LINE_BYTES`] a line. `cancelled` or `timeout`, or what `take` returns.
-pub fn each_line(
-    text: &[u8],
-    descending: bool,
-    cancel: &Cancel,
-    take: impl FnMut(&[u8]) -> Result<(), TaskError>,
-) -> Result<(), TaskError> {
-    strings::each_line(text, descending, cancel, take)
 }
 
 #[cfg(test)]

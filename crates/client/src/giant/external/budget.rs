@@ -1,9 +1,10 @@
 //! What each part of a sort may have of the memory.
 //!
-//! ```text
-//!  runs   13/16: a chunk for each thread, and what sorting it takes  1/8: read beyond a chunk     1/16: on its way out
-//!  merge  1/2: a buffer for each part of a run                       what is not given back yet  1/16: on its way out
-//! ```
+//! | 13/16 | 1/8 | 1/16 |
+//! |---|---|---|
+//! | a room for each thread: for a chunk, and then for the parts of runs that it merges | what was read beyond a chunk | pieces on their way out |
+//!
+//! Rooms are taken once, so that there is nothing to be given back between runs and merge.
 
 use super::runs::Run;
 
@@ -17,8 +18,8 @@ pub struct Budget {
 impl Budget {
     /// So many bytes, or a MiB: with less than that a sort would do little but read and write.
     pub fn new(memory: u64, threads: u32) -> Self {
-        /// More would have too little memory each, and be faster than any disk.
-        const MOST: u32 = 6;
+        /// More would have too little room each, and be faster than most disks.
+        const MOST: u32 = 4;
         Self { memory: memory.max(1 << 20), threads: threads.clamp(1, MOST) }
     }
 
@@ -32,45 +33,47 @@ impl Budget {
         self.threads
     }
 
-    /// What one thread may sort at a time, with what that takes.
-    pub(super) fn chunk(&self) -> u64 {
-        self.sixteenths(13) / u64::from(self.threads)
+    /// What each thread has, for a chunk with what sorting it takes, and then for the parts of runs that it merges.
+    pub(super) fn room(&self) -> u64 {
+        // Where lines are is told in 32 bits.
+        (self.sixteenths(13) / u64::from(self.threads)).min(u32::MAX.into())
     }
 
-    /// The longest record there may be. One chunk always has room for it, and so has what was read beyond a chunk.
+    /// The longest record there may be. The room of a thread is enough for two, and so is what is kept between chunks
+    /// for one.
     pub(super) fn longest(&self) -> u64 {
         self.memory / 10
     }
 
     /// How much is read of the input at a time.
     pub(super) fn block(&self) -> usize {
-        within(self.chunk() / 512, 1 << 18)
+        within(self.room() / 512, 8, 1 << 18)
     }
 
     /// How much is written at a time. Each thread has two such pieces.
     pub(super) fn piece(&self) -> usize {
-        within(self.sixteenths(1) / (2 * u64::from(self.threads)), 1 << 20)
+        within(self.sixteenths(1) / (2 * u64::from(self.threads)), 64, 1 << 20)
     }
 
-    /// On how many threads these runs can be merged at once; `None` when there are too many for one, even.
-    pub(super) fn merging(&self, runs: &[Run]) -> Option<u32> {
-        let needed = runs.iter().fold(0, |sum: u64, run| sum.saturating_add(self.needed(run))).max(1);
-        let threads = self.memory / 2 / needed;
-        (threads > 0).then(|| self.threads.min(u32::try_from(threads).unwrap_or(u32::MAX)))
-    }
-
-    /// How many runs from the first on are merged to one when not all can be at once: two at least.
+    /// How many of these runs, from the first on, can be merged at once: two at least, where there are as many.
     pub(super) fn group(&self, runs: &[Run]) -> usize {
-        (2..=runs.len()).take_while(|&count| self.merging(&runs[..count]).is_some()).last().unwrap_or(2)
+        let mut left = self.room();
+        let fit = runs.iter().take_while(|run| match left.checked_sub(self.needed(run)) {
+            Some(rest) => {
+                left = rest;
+                true
+            }
+            None => false,
+        });
+        fit.count().max(2).min(runs.len())
     }
 
-    /// How large the buffers of these runs' parts are, when so many threads merge them.
-    pub(super) fn buffers<'a>(&'a self, runs: &'a [Run], threads: u32) -> impl Iterator<Item = usize> + 'a {
+    /// How large the buffers of these runs' parts are, all in the room of one thread.
+    pub(super) fn buffers<'a>(&'a self, runs: &'a [Run]) -> impl Iterator<Item = usize> + 'a {
         /// More at a time is read no faster.
         const MOST: u64 = 4 << 20;
         let needed: u64 = runs.iter().map(|run| self.needed(run)).sum();
-        let spare =
-            (self.memory / 2 / u64::from(threads.max(1))).saturating_sub(needed) / runs.len().max(1) as u64;
+        let spare = self.room().saturating_sub(needed) / runs.len().max(1) as u64;
         runs.iter().map(move |run| {
             let needed = self.needed(run);
             usize::try_from((needed + spare).min(MOST.max(needed))).unwrap_or(usize::MAX)
@@ -79,7 +82,7 @@ impl Budget {
 
     /// The least that a part of a run is read with: its longest record has room.
     pub(super) fn needed(&self, run: &Run) -> u64 {
-        (within(self.memory / 1024, 1 << 16) as u64).max(run.longest)
+        (within(self.memory / 1024, 64, 1 << 16) as u64).max(run.longest)
     }
 
     fn sixteenths(&self, count: u64) -> u64 {
@@ -88,8 +91,6 @@ impl Budget {
     }
 }
 
-fn within(bytes: u64, most: usize) -> usize {
-    /// A few numbers, or short lines.
-    const LEAST: usize = 64;
-    usize::try_from(bytes).map_or(most, |bytes| bytes.clamp(LEAST, most))
+fn within(bytes: u64, least: usize, most: usize) -> usize {
+    usize::try_from(bytes).map_or(most, |bytes| bytes.clamp(least, most))
 }

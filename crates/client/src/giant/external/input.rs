@@ -10,7 +10,7 @@ use crate::{
         },
         stream::Stream,
     },
-    local::{Cancel, LINE_BYTES},
+    local::Cancel,
 };
 use sgdt_proto::{task::TaskError, worker::MAX_MESSAGE};
 use std::{
@@ -74,8 +74,9 @@ impl Input {
     /// # Errors
     /// `invalid-input`: the file cannot be read.
     pub fn fits(&self, memory: u64) -> Result<bool, TaskError> {
-        /// The range of each key, where they are cut into ranges.
+        /// The range of each key, where they are cut into ranges; what the kernel takes for each line.
         const RANGE: u64 = size_of::<u16>() as u64;
+        const LINE: u64 = 32;
         // Twice the keys, before and after, and what each of them takes.
         let twice = |bytes: u64| (bytes < MAX_MESSAGE).then_some(2 * bytes).filter(|&twice| twice <= memory);
         let needed = match self.content {
@@ -83,7 +84,7 @@ impl Input {
                 twice(count.saturating_mul(8)).map(|twice| twice + RANGE * count)
             }
             Content::Lines(bytes) => match bytes.and_then(twice) {
-                Some(twice) => Some(twice + (RANGE + LINE_BYTES) * self.count_lines()?),
+                Some(twice) => Some(twice + (RANGE + LINE) * self.count_lines()?),
                 None => None,
             },
         };

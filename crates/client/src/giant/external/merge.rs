@@ -7,7 +7,7 @@ use super::{
     spill::Spill,
     tree::{Part, Tree},
 };
-use crate::verify::order::Sum;
+use crate::{local::within::Spot, verify::order::Sum};
 use sgdt_proto::task::{ErrorCode, TaskError};
 use std::{
     ops::Range,
@@ -20,16 +20,17 @@ const BLOCK: usize = 1 << 12;
 /// Merges neighbours until all that are left can be merged at once. Both temporary files are there meanwhile.
 pub(super) fn until_few<R: Records>(
     shared: &Shared<'_, R>,
+    rooms: &mut [Vec<Spot>],
     mut runs: Runs,
     spill: impl Fn() -> Result<Spill, TaskError>,
 ) -> Result<Runs, TaskError> {
-    while shared.budget.merging(&runs.runs).is_none() {
+    while shared.budget.group(&runs.runs) < runs.runs.len() {
         let (spill, mut merged, mut rest) = (spill()?, Vec::new(), &runs.runs[..]);
         let mut end = 0;
         while !rest.is_empty() {
-            let (group, others) = rest.split_at(shared.budget.group(rest).min(rest.len()));
+            let (group, others) = rest.split_at(shared.budget.group(rest));
             let start = end;
-            merge(shared, &runs, group, 1, |at, bytes| spill.write(bytes, start + at))?;
+            merge(shared, rooms, &runs, group, |at, bytes| spill.write(bytes, start + at))?;
             end += group.iter().map(|run| run.range.end - run.range.start).sum::<u64>();
             let longest = group.iter().map(|run| run.longest).max().unwrap_or(0);
             merged.push(Run { range: start..end, longest });
@@ -40,36 +41,45 @@ pub(super) fn until_few<R: Records>(
     Ok(runs)
 }
 
-/// Merges some runs, each range of the records on a thread of its own. What comes of it goes to `put`, with its place:
-/// one range is in order, several are each.
+/// Merges some runs, each range of the records on a thread of its own, as many as there are rooms. What comes of it goes
+/// to `put`, with its place: one range is in order, several are each.
 pub(super) fn merge<R: Records>(
     shared: &Shared<'_, R>,
+    rooms: &mut [Vec<Spot>],
     runs: &Runs,
     group: &[Run],
-    threads: u32,
     mut put: impl FnMut(u64, &[u8]) -> Result<(), TaskError>,
 ) -> Result<Sum, TaskError> {
     let (full, empty): (Sender<Piece>, Receiver<Piece>) = channel();
     let mut outs = Vec::new();
     let mut returns = Vec::new();
     let mut at = 0;
-    for parts in cut(shared, runs, group, threads)? {
+    let ranges = rooms.len();
+    let buffer = rooms.first_mut().map(|room| bytemuck::cast_slice_mut(room)).unwrap_or_default();
+    let cut = cut(shared, runs, group, ranges, buffer)?;
+    for (parts, room) in cut.into_iter().zip(rooms) {
         let len: u64 = parts.iter().map(|part| part.end - part.start).sum();
         let (back, pieces) = channel();
         for _ in 0..2 {
             // It is there: the other end is.
             let _ = back.send(Vec::with_capacity(shared.budget.piece()));
         }
-        outs.push((parts, Out { range: returns.len(), at, full: full.clone(), pieces }));
+        outs.push((parts, room, Out { range: returns.len(), at, full: full.clone(), pieces }));
         returns.push(back);
         at += len;
     }
     drop(full);
-    let work = |(parts, out): (Vec<Range<u64>>, Out)| {
-        let buffers = shared.budget.buffers(group, threads);
-        let parts = parts.into_iter().zip(buffers).filter(|(part, _)| !part.is_empty());
-        let parts = parts.map(|(part, room)| Part::new(shared.records, &runs.spill, part, room));
-        one(shared, parts.collect::<Result<_, _>>()?, out)
+    let work = |(ranges, room, out): (Vec<Range<u64>>, &mut Vec<Spot>, Out)| {
+        let mut room: &mut [u8] = bytemuck::cast_slice_mut(room);
+        let mut parts = Vec::with_capacity(ranges.len());
+        for (range, len) in ranges.into_iter().zip(shared.budget.buffers(group)) {
+            let (buffer, others) = room.split_at_mut_checked(len).ok_or_else(|| runs.spill.spoilt())?;
+            room = others;
+            if !range.is_empty() {
+                parts.push(Part::new(shared.records, &runs.spill, range, buffer)?);
+            }
+        }
+        one(shared, parts, out)
     };
     let write = || {
         for Piece { range, at, mut bytes } in empty {

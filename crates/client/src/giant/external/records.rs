@@ -1,20 +1,19 @@
 //! What a file that is sorted is made of: lines, or numbers.
 
-use super::chunks::Chunk;
 use crate::{
-    job::{answer::broken, npy::header::Number},
-    local::{Cancel, Kernel, LINE_BYTES, Sort, each_line},
+    job::npy::header::Number,
+    local::{
+        Cancel,
+        within::{self, Spot},
+    },
 };
-use sgdt_proto::{
-    kind::sort::{Input, Keys, Output, order},
-    task::TaskError,
-};
+use sgdt_proto::{kind::sort::order, task::TaskError};
 use std::{cmp::Ordering, fmt};
 
 /// A kind of records, each of which is some bytes that tell where it ends.
 pub trait Records: Copy + fmt::Debug + Send + Sync + 'static {
     /// What each takes while it is sorted, in bytes, beside its own.
-    const EACH: u64;
+    const EACH: usize;
 
     /// How long the first of these records is, its end included; `None` if its end is not there.
     fn first(&self, bytes: &[u8]) -> Option<usize>;
@@ -47,13 +46,14 @@ pub trait Records: Copy + fmt::Debug + Send + Sync + 'static {
     /// A short record that is as good for telling others apart.
     fn splitter(&self, record: &[u8]) -> Vec<u8>;
 
-    /// Sorts records, and hands them over: `take` gets each of them whole or several in one, in order.
+    /// Sorts the records that the first `len` bytes of `room` are, and hands their bytes over in order.
     ///
     /// # Errors
     /// The kernel's, or those of `take`.
     fn sort(
         &self,
-        chunk: Chunk,
+        room: &mut [Spot],
+        len: usize,
         cancel: &Cancel,
         take: impl FnMut(&[u8]) -> Result<(), TaskError>,
     ) -> Result<(), TaskError>;
@@ -73,7 +73,8 @@ pub struct Lines {
 }
 
 impl Records for Lines {
-    const EACH: u64 = LINE_BYTES;
+    // And what the kernel notes of lines that agree for long.
+    const EACH: usize = size_of::<Spot>() + 1;
 
     #[inline]
     fn first(&self, bytes: &[u8]) -> Option<usize> {
@@ -128,14 +129,20 @@ impl Records for Lines {
 
     fn sort(
         &self,
-        chunk: Chunk,
+        room: &mut [Spot],
+        len: usize,
         cancel: &Cancel,
         mut take: impl FnMut(&[u8]) -> Result<(), TaskError>,
     ) -> Result<(), TaskError> {
-        each_line(chunk.bytes(), self.descending, cancel, |line| {
-            take(line)?;
-            take(b"\n")
-        })
+        let (text, spots) = room.split_at_mut(len.div_ceil(size_of::<Spot>()));
+        let text = &bytemuck::cast_slice(text)[..len];
+        let spots = within::sort_lines(text, spots, cancel)?;
+        let (mut forward, mut backward) = (spots.iter(), spots.iter().rev());
+        while let Some(spot) = if self.descending { backward.next() } else { forward.next() } {
+            take(within::line(text, spot))?;
+            take(b"\n")?;
+        }
+        Ok(())
     }
 }
 
@@ -157,7 +164,7 @@ pub struct Numbers {
 const SIZE: usize = size_of::<u64>();
 
 impl Records for Numbers {
-    const EACH: u64 = 0;
+    const EACH: usize = 0;
 
     #[inline]
     fn first(&self, bytes: &[u8]) -> Option<usize> {
@@ -204,18 +211,16 @@ impl Records for Numbers {
 
     fn sort(
         &self,
-        chunk: Chunk,
+        room: &mut [Spot],
+        len: usize,
         cancel: &Cancel,
         mut take: impl FnMut(&[u8]) -> Result<(), TaskError>,
     ) -> Result<(), TaskError> {
-        let keys = chunk.into_buffer().map(|buffer| match self.number {
-            Number::Integer => Keys::I64(buffer),
-            Number::Double => Keys::F64(buffer),
-        });
-        let input = Input { keys: keys?, descending: self.descending, summary: false };
-        match Sort.run(input, cancel)? {
-            Output::Sorted(Keys::I64(buffer) | Keys::F64(buffer)) => take(buffer.as_bytes()),
-            _ => Err(broken("the numbers came back as something else")),
+        let words = &mut bytemuck::cast_slice_mut(room)[..len / SIZE];
+        match self.number {
+            Number::Integer => within::sort_integers(words, self.descending, cancel)?,
+            Number::Double => within::sort_doubles(words, self.descending, cancel)?,
         }
+        take(bytemuck::cast_slice(words))
     }
 }

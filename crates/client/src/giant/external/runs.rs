@@ -1,12 +1,7 @@
 //! The file in sorted runs.
 
-use super::{
-    Records, Shared,
-    chunks::{Chunk, Chunks},
-    crew,
-    spill::Spill,
-};
-use crate::{job::answer::broken, verify::order::Sum};
+use super::{Records, Shared, chunks::Chunks, crew, spill::Spill};
+use crate::{job::answer::broken, local::within::Spot, verify::order::Sum};
 use sgdt_proto::task::TaskError;
 use std::{
     ops::Range,
@@ -46,47 +41,47 @@ struct Source<R> {
 }
 
 impl<R: Records> Source<R> {
-    fn next(&mut self) -> Result<Option<(Chunk, Range<u64>)>, TaskError> {
-        if self.failed {
-            return Ok(None);
+    fn next(&mut self, room: &mut [Spot]) -> Result<Range<u64>, TaskError> {
+        let start = self.end;
+        if !self.failed {
+            self.end += self.chunks.next(room).inspect_err(|_| self.failed = true)? as u64;
         }
-        let chunk = self.chunks.next().inspect_err(|_| self.failed = true)?;
-        Ok(chunk.map(|chunk| {
-            let start = self.end;
-            self.end += chunk.bytes().len() as u64;
-            (chunk, start..self.end)
-        }))
+        Ok(start..self.end)
     }
 }
 
 /// Reads, sorts and writes chunk by chunk. While one thread reads the others sort, or write.
 pub(super) fn make<R: Records>(
     shared: &Shared<'_, R>,
+    rooms: &mut [Vec<Spot>],
     chunks: Chunks<R>,
     spill: Spill,
 ) -> Result<Runs, TaskError> {
     let source = Mutex::new(Source { chunks, end: 0, failed: false });
-    let next = || {
-        shared.cancel.check()?;
-        source.lock().unwrap_or_else(PoisonError::into_inner).next()
-    };
-    let work = |()| {
+    let work = |room: &mut Vec<Spot>| {
         let (mut runs, mut sum) = (Vec::new(), Sum::default());
-        while let Some((chunk, range)) = next()? {
-            let longest = shared.records.longest(chunk.bytes()) as u64;
-            sum = sum.and(shared.sum(chunk.bytes()));
-            let mut writer =
-                Writer { spill: &spill, at: range.start, piece: Vec::new(), full: shared.budget.piece() };
-            shared.records.sort(chunk, shared.cancel, |bytes| writer.take(bytes))?;
+        let piece = Vec::with_capacity(shared.budget.piece());
+        let mut writer = Writer { spill: &spill, at: 0, piece, full: shared.budget.piece() };
+        loop {
+            shared.cancel.check()?;
+            let range = source.lock().unwrap_or_else(PoisonError::into_inner).next(room)?;
+            if range.is_empty() {
+                return Ok((runs, sum));
+            }
+            let len = (range.end - range.start) as usize;
+            let records = &bytemuck::cast_slice(room)[..len];
+            let longest = shared.records.longest(records) as u64;
+            sum = sum.and(shared.sum(records));
+            writer.at = range.start;
+            shared.records.sort(room, len, shared.cancel, |bytes| writer.take(bytes))?;
             writer.flush()?;
             if writer.at != range.end {
                 return Err(broken("a run is not as long as its chunk"));
             }
             runs.push(Run { range, longest });
         }
-        Ok((runs, sum))
     };
-    let done = crew::each(vec![(); shared.budget.threads() as usize], shared.cancel, work, || Ok(()))?;
+    let done = crew::each(rooms.iter_mut().collect(), shared.cancel, work, || Ok(()))?;
     let sum = done.iter().fold(Sum::default(), |sum, (_, other)| sum.and(*other));
     let mut runs: Vec<_> = done.into_iter().flat_map(|(runs, _)| runs).collect();
     runs.sort_unstable_by_key(|run| run.range.start);

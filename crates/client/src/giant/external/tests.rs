@@ -1,14 +1,8 @@
 use super::{runs::Run, *};
-use crate::{
-    job::{npy::header::Number, replace::Destination},
-    local::{Kernel, Sort},
-};
+use crate::job::{npy::header::Number, replace::Destination};
 use proptest::prelude::*;
 use sgdt_proto::{
-    kind::{
-        random::word,
-        sort::{Input, Keys, Output},
-    },
+    kind::{random::word, sort::order},
     task::ErrorCode,
 };
 use std::{fs, io::Cursor};
@@ -56,7 +50,7 @@ fn in_order(text: &[u8], descending: bool) -> Vec<u8> {
 
 #[track_caller]
 fn assert_sorts_lines(what: &str, text: &[u8], memory: u64) {
-    for (descending, threads) in [(false, 1), (false, 2), (true, 2), (false, 5)] {
+    for (descending, threads) in [(false, 1), (false, 2), (true, 2), (false, 4)] {
         let result = sorted(Lines { descending }, text, memory, threads).unwrap();
         assert!(result == in_order(text, descending), "{what}, descending: {descending}, {threads} threads");
     }
@@ -106,18 +100,17 @@ fn long_lines_among_short_ones_are_merged_a_few_at_a_time() {
 fn what_takes_little_memory_is_merged_at_once_and_else_its_neighbours_first() {
     let run = |longest| Run { range: 0..1, longest };
     let budget = Budget::new(1 << 29, 2);
-    assert_eq!(budget.merging(&vec![run(100); 2000]), Some(2));
-    assert_eq!(budget.merging(&vec![run(100); 4000]), Some(1));
-    assert_eq!(budget.merging(&vec![run(100); 9000]), None);
-    assert_eq!((budget.merging(&[]), budget.merging(&[run(budget.longest())])), (Some(2), Some(2)));
-    let long = vec![run(budget.longest()); 40];
-    assert_eq!((budget.merging(&long), budget.group(&long)), (None, 5));
-    for (count, threads) in [(40, 2), (4000, 1)] {
-        let buffers: usize = budget.buffers(&vec![run(100); count], threads).sum();
-        assert!(
-            buffers * threads as usize <= (1 << 29) / 2,
-            "{count} parts take {buffers} bytes each thread"
-        );
+    assert_eq!((budget.group(&[]), budget.group(&[run(9)])), (0, 1));
+    assert_eq!(budget.group(&vec![run(100); 3000]), 3000);
+    assert_eq!(budget.group(&vec![run(100); 9000]), 3328);
+    for threads in 1..9 {
+        let budget = Budget::new(1 << 29, threads);
+        let long = vec![run(budget.longest()); 40];
+        assert!((2..40).contains(&budget.group(&long)), "{threads} threads");
+        for runs in [&long[..budget.group(&long)], &vec![run(100); 40], &vec![run(100); 1600]] {
+            let buffers: usize = budget.buffers(runs).sum();
+            assert!(buffers as u64 <= budget.room(), "{} parts take {buffers} bytes", runs.len());
+        }
     }
 }
 
@@ -188,7 +181,7 @@ proptest! {
     #[test]
     fn lines_come_out_as_they_would_in_memory(
         lines in prop::collection::vec(prop::collection::vec(prop::sample::select(b"\0\rab\xff".to_vec()), 0..40), 0..400),
-        ended: bool, descending: bool, threads in 1u32..4, memory in 700u64..20_000,
+        ended: bool, descending: bool, threads in 1u32..4, memory in 4096u64..30_000,
     ) {
         let mut text = lines.join(&b'\n');
         if ended {
@@ -201,19 +194,18 @@ proptest! {
     #[test]
     fn numbers_come_out_as_they_would_in_memory(
         seed: u64, count in 0u64..3000, spread in 0u32..64, descending: bool, doubles: bool,
-        threads in 1u32..4, memory in 1000u64..20_000,
+        threads in 1u32..4, memory in 4096u64..30_000,
     ) {
         let special = [f64::NAN, -f64::NAN, 0.0, -0.0, f64::INFINITY, f64::NEG_INFINITY].map(f64::to_bits);
         let number = if doubles { Number::Double } else { Number::Integer };
         let words: Vec<u64> = (0..count)
             .map(|i| if doubles && i % 7 == 0 { special[i as usize % 6] } else { word(seed, i) >> spread })
             .collect();
-        let kernel = |bytes: Vec<u8>| if doubles { Keys::F64(bytes.into()) } else { Keys::I64(bytes.into()) };
-        let input = Input { keys: kernel(numbers(&words)), descending, summary: false };
-        let Output::Sorted(Keys::I64(expected) | Keys::F64(expected)) = Sort.run(input, &Cancel::new()).unwrap() else {
-            panic!("asked for the keys")
-        };
+        let mut expected = words.clone();
+        expected.sort_unstable_by_key(|&word| {
+            if doubles { order::double(word, descending) } else { order::integer(word, descending) }
+        });
         let result = sorted(Numbers { number, descending }, &numbers(&words), memory, threads).unwrap();
-        prop_assert!(result == expected.as_bytes());
+        prop_assert!(result == numbers(&expected));
     }
 }

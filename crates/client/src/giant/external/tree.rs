@@ -10,7 +10,7 @@ pub(super) struct Part<'a, R> {
     spill: &'a Spill,
     /// What of the file is still to be read.
     left: Range<u64>,
-    buffer: Vec<u8>,
+    buffer: &'a mut [u8],
     /// The record, in the buffer.
     record: Range<usize>,
     /// Where what was read ends, in the buffer.
@@ -24,13 +24,8 @@ impl<'a, R: Records> Part<'a, R> {
         records: R,
         spill: &'a Spill,
         left: Range<u64>,
-        room: usize,
+        buffer: &'a mut [u8],
     ) -> Result<Self, TaskError> {
-        let mut buffer = Vec::new();
-        buffer
-            .try_reserve_exact(room)
-            .map_err(|_| TaskError::too_large(format!("there is no memory for {room} bytes")))?;
-        buffer.resize(room, 0);
         let mut part = Self { records, spill, left, buffer, record: 0..0, end: 0, key: 0 };
         part.advance()?;
         Ok(part)

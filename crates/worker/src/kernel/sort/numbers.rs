@@ -54,6 +54,29 @@ pub(super) fn generate(len: u64, seed: u64, cancel: &Cancel) -> Result<Vec<u64>,
     Ok(words)
 }
 
+/// Puts signed integers, given as their bits, in order.
+pub(super) fn order_integers(words: &mut [u64], descending: bool, cancel: &Cancel) -> Result<(), TaskError> {
+    if descending {
+        radix::sort(words, |&word| order::integer(word, true), &mut Vec::new(), cancel)
+    } else {
+        radix::sort(words, |&word| order::integer(word, false), &mut Vec::new(), cancel)
+    }
+}
+
+/// Puts doubles, given as their bits, in order.
+pub(super) fn order_doubles(words: &mut [u64], descending: bool, cancel: &Cancel) -> Result<(), TaskError> {
+    for block in words.chunks_mut(BLOCK) {
+        cancel.check()?;
+        block.iter_mut().for_each(|word| *word = order::double(*word, descending));
+    }
+    radix::sort(words, |&key| key, &mut Vec::new(), cancel)?;
+    for block in words.chunks_mut(BLOCK) {
+        cancel.check()?;
+        block.iter_mut().for_each(|word| *word = order::undo_double(*word, descending));
+    }
+    Ok(())
+}
+
 /// Sorts signed integers, given as their bits.
 pub(super) fn sort_integers(
     mut words: Vec<u64>,
@@ -61,11 +84,7 @@ pub(super) fn sort_integers(
     summary: bool,
     cancel: &Cancel,
 ) -> Result<Output, TaskError> {
-    if descending {
-        radix::sort(&mut words, |&word| order::integer(word, true), &mut Vec::new(), cancel)?;
-    } else {
-        radix::sort(&mut words, |&word| order::integer(word, false), &mut Vec::new(), cancel)?;
-    }
+    order_integers(&mut words, descending, cancel)?;
     if !summary {
         return Ok(Output::Sorted(Keys::I64(Buffer::from_scalars(words))));
     }
@@ -90,15 +109,7 @@ pub(super) fn sort_doubles(
     summary: bool,
     cancel: &Cancel,
 ) -> Result<Output, TaskError> {
-    for block in words.chunks_mut(BLOCK) {
-        cancel.check()?;
-        block.iter_mut().for_each(|word| *word = order::double(*word, descending));
-    }
-    radix::sort(&mut words, |&key| key, &mut Vec::new(), cancel)?;
-    for block in words.chunks_mut(BLOCK) {
-        cancel.check()?;
-        block.iter_mut().for_each(|word| *word = order::undo_double(*word, descending));
-    }
+    order_doubles(&mut words, descending, cancel)?;
     if !summary {
         return Ok(Output::Sorted(Keys::F64(Buffer::from_scalars(words))));
     }

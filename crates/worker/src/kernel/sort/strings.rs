@@ -51,25 +51,6 @@ pub(super) fn sort_lines(
     cancel: &Cancel,
 ) -> Result<Output, TaskError> {
     let text = bytes.as_bytes();
-    let texts = lines_in_order(text, cancel)?;
-    if summary {
-        return Ok(summarize(&texts, descending));
-    }
-    Ok(Output::Sorted(Keys::Lines(write(&texts, b"\n", descending, text.len() + 1, cancel)?.into())))
-}
-
-/// Sorts the lines of a text, and hands them over one after the other.
-pub(super) fn each_line(
-    text: &[u8],
-    descending: bool,
-    cancel: &Cancel,
-    mut take: impl FnMut(&[u8]) -> Result<(), TaskError>,
-) -> Result<(), TaskError> {
-    let texts = lines_in_order(text, cancel)?;
-    in_direction(&texts, descending).try_for_each(&mut take)
-}
-
-fn lines_in_order<'a>(text: &'a [u8], cancel: &Cancel) -> Result<Texts<'a>, TaskError> {
     let mut start = 0;
     let ends = memchr::memchr_iter(b'\n', text).chain((!ends_complete(text)).then_some(text.len()));
     let lines = ends.map(|end| {
@@ -79,7 +60,10 @@ fn lines_in_order<'a>(text: &'a [u8], cancel: &Cancel) -> Result<Texts<'a>, Task
     });
     let mut texts = Texts::collect(lines, count_lines(text), cancel)?;
     texts.sort(cancel)?;
-    Ok(texts)
+    if summary {
+        return Ok(summarize(&texts, descending));
+    }
+    Ok(Output::Sorted(Keys::Lines(write(&texts, b"\n", descending, text.len() + 1, cancel)?.into())))
 }
 
 fn bad_lengths(bytes: usize) -> TaskError {
