@@ -11,7 +11,7 @@
 //! output; another thread writes meanwhile. Should there be so many runs, or so long lines, that their buffers do not
 //! fit, neighbours are merged to longer runs first.
 //!
-//! Peak memory: what [`Budget`] says, whatever the size of the file, and a few MiB for threads, stacks and the program
+//! Peak memory: what [`Budget`] says, whatever the size of the file, and some 10 MiB for threads, stacks and the program
 //! itself. A line may have a tenth of it. Temporary files take as much room as the input, and twice as much where
 //! neighbours are merged first; they have no names, so that the system takes them back whatever ends this process.
 

@@ -7,6 +7,7 @@
 //! Rooms are taken once, so that there is nothing to be given back between runs and merge.
 
 use super::runs::Run;
+use crate::local::within::Spot;
 
 /// How much memory there may be, and how many threads share it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,8 +36,9 @@ impl Budget {
 
     /// What each thread has, for a chunk with what sorting it takes, and then for the parts of runs that it merges.
     pub(super) fn room(&self) -> u64 {
-        // Where lines are is told in 32 bits.
-        (self.sixteenths(13) / u64::from(self.threads)).min(u32::MAX.into())
+        // Where lines are is told in 32 bits, and in whole spots.
+        let spot = size_of::<Spot>() as u64;
+        (self.sixteenths(13) / u64::from(self.threads)).min(u32::MAX.into()) / spot * spot
     }
 
     /// The longest record there may be. The room of a thread is enough for two, and so is what is kept between chunks

@@ -49,9 +49,9 @@ impl<R: Records> Chunks<R> {
                 }
                 break;
             }
-            let new = &into[start..len];
+            let (new, open) = (&into[start..len], &into[whole..len]);
             count += self.records.count(new);
-            whole = self.records.last_end(new).map_or(whole, |end| start + end);
+            whole += self.records.last_end(open).unwrap_or(0);
         }
         self.rest.clear();
         self.rest.extend_from_slice(&into[whole..len]);
