@@ -81,7 +81,8 @@ pub(super) fn merge<R: Records>(
         }
         one(shared, parts, out)
     };
-    let write = || {
+    // It takes both ends with it when it fails, so that nobody waits for a piece for ever.
+    let write = move || {
         for Piece { range, at, mut bytes } in empty {
             put(at, &bytes)?;
             bytes.clear();
