@@ -80,7 +80,7 @@ fn numbers_that_do_not_fit_come_out_in_order() {
     assert!(run.stderr.starts_with(SAID), "{}", run.stderr);
     assert!(npy::decode::<8>(&fs::read(terminal.path("out.npy")).unwrap()) == npy::decode::<8>(&expected));
 
-    let numbers = |i: u64| if i % 5 == 0 { f64::NAN } else { f64::from_bits(word(6, i)) };
+    let numbers = |i: u64| if i.is_multiple_of(5) { f64::NAN } else { f64::from_bits(word(6, i)) };
     let mut values: Vec<f64> = (0..300_000).map(numbers).collect();
     terminal.file("in.npy", npy::encode("<f8", &[values.len()], values.iter().map(|x| x.to_le_bytes())));
     sort(&terminal, &["in.npy", "-o", "out.npy", "--memory", "1MiB", "--desc"]).expect(0);
