@@ -217,7 +217,8 @@ pub struct Split {
     /// Say what is planned, and how long it is predicted to take
     #[arg(long, env = "SGDT_EXPLAIN", value_parser = BoolishValueParser::new())]
     pub explain: bool,
-    /// How many bytes of pieces there may be at a time
+    /// How many bytes of pieces there may be at a time. A file whose sort takes more is sorted here, through a temporary
+    /// file in $TMPDIR, or else beside the output, unless the plan is one or split:N
     #[arg(long, env = "SGDT_MEMORY", value_name = "SIZE", default_value_t = ByteSize(256 << 20))]
     pub memory: ByteSize,
     /// Check results before they are accepted, and have wrong ones computed elsewhere

@@ -14,10 +14,12 @@
 //!
 //! - [`matmul`]: rectangular tiles of the product;
 //! - [`sort`]: ranges of keys between splitters drawn from a sample, so that sorted ranges need no merge;
+//! - [`external`]: a sort of a file that does not fit, here, through a temporary file;
 //! - [`factorial`]: ranges of the primes, whose products are multiplied in a tree;
 //! - [`Whole`]: one of these as a task like any other, its payload in and its payload out;
 //! - [`plan`]: a cost model, and what it recommends. A run in this process is often the fastest, and it says so.
 
+pub mod external;
 pub mod factorial;
 mod flight;
 mod hands;

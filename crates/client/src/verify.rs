@@ -9,7 +9,7 @@
 //!
 //! Summaries are not checked: they tell too little of what was computed.
 
-mod order;
+pub(crate) mod order;
 mod product;
 mod residue;
 

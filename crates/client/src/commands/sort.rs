@@ -3,23 +3,43 @@
 use super::{
     CommandError,
     planned::Planner,
+    remark,
     setup::Setup,
     single::{self, blocking},
 };
 use crate::{
     cli::Sort,
     giant::{
-        plan::Task,
+        Hands, Limits,
+        external::{self, Budget, Input, Way},
+        plan::{Choice, Power, Spilled, Task},
+        rates,
         sort::{Run, runs},
     },
     job::{
         kinds::sort::{self, File},
         npy::header::{Number, encode},
+        replace::Destination,
+        stream::Stream,
     },
+    local::LocalKernels,
+    summary::Seconds,
 };
 use sgdt_proto::kind::sort::{KIND, Keys};
+use std::{env, path::PathBuf};
+use tokio::time::Instant;
 
 pub(super) async fn run(setup: &Setup, args: Sort) -> Result<(), CommandError> {
+    if matches!(args.split.plan, Choice::Auto | Choice::Local) {
+        let (path, memory) = (args.input.clone(), args.split.memory.0);
+        let opened = blocking(move || {
+            let input = Input::open(&path)?;
+            Ok(if input.fits(memory)? { None } else { Some(input) })
+        });
+        if let Some(input) = opened.await.map_err(CommandError::Input)? {
+            return spilled(setup, args, input).await;
+        }
+    }
     let Sort { input, output, desc, split } = args;
     let read = blocking(move || sort::file(&input, &output)).await;
     let File { keys, output } = read.map_err(CommandError::Input)?;
@@ -66,4 +86,42 @@ pub(super) async fn run(setup: &Setup, args: Sort) -> Result<(), CommandError> {
     }
     planned.done();
     Ok(())
+}
+
+/// Sorts a file that does not fit, through a temporary one.
+async fn spilled(setup: &Setup, args: Sort, input: Input) -> Result<(), CommandError> {
+    let Sort { output, desc: descending, split, .. } = args;
+    let begun = Instant::now();
+    let kernels = LocalKernels::new();
+    let budget = Budget::new(split.memory.0, kernels.threads());
+    if split.explain {
+        explain(&kernels, budget, input.task()).await;
+    }
+    let scratch = external::scratch(env::var_os("TMPDIR").map(PathBuf::from), &output);
+    let way = Way { descending, budget, scratch, verify: split.verify };
+    let output = Destination::new(&output).map_err(CommandError::Input)?;
+    let timeout = setup.task_timeout;
+    let mut sorting = kernels.start(move |cancel| {
+        // Begun first: that it cannot be written is better said now.
+        let output = Stream::begin(output)?;
+        input.sort(way, output, &cancel.clone().started(timeout))
+    });
+    sorting.done().await.and_then(|done| done).map_err(CommandError::Task)?;
+    if setup.remarks() {
+        remark(&format_args!("done here, through a temporary file, in {}", Seconds(begun.elapsed())));
+    }
+    Ok(())
+}
+
+/// Says what is planned for a file that does not fit.
+async fn explain(kernels: &LocalKernels, budget: Budget, task: Option<Task>) {
+    let hands = Hands::Local(kernels.clone());
+    let (task, memory) = (task.as_ref(), budget.memory());
+    let measured = match task {
+        Some(task) => rates::measure(task, &hands, None, Limits::default()).await,
+        // Any would do: only the threads are told.
+        None => rates::usual(&Task::Lines { bytes: 0 }, &hands, None),
+    };
+    let here = Power { slots: measured.here.slots.min(budget.threads()), ..measured.here };
+    remark(&Spilled { task, here, memory });
 }

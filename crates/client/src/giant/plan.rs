@@ -13,7 +13,7 @@ mod explain;
 mod task;
 
 pub use choice::{Choice, InvalidChoice};
-pub use explain::Explanation;
+pub use explain::{Explanation, Spilled};
 pub use task::Task;
 
 use super::Limits;

@@ -50,6 +50,9 @@ pub struct NpyError {
     reason: Reason,
 }
 
+/// What a list is.
+const LIST: &str = "a list is one-dimensional, of dtype '<i8' or '<f8'";
+
 #[derive(Debug, thiserror::Error)]
 enum Reason {
     #[error("{0}")]
@@ -101,15 +104,38 @@ pub fn read_matrix(path: &Path) -> Result<Matrix, NpyError> {
 /// # Errors
 /// As for [`read_matrix`].
 pub fn read_list(path: &Path) -> Result<List, NpyError> {
-    let read = || {
-        let (header, mut file, size) = open(path)?;
+    let Unread { number, count, mut file } = open_list(path)?;
+    let read = match number {
+        Number::Integer => numbers(&mut file, count).map(List::Integers),
+        Number::Double => numbers(&mut file, count).map(List::Doubles),
+    };
+    read.map_err(|reason| NpyError { path: path.to_owned(), reason })
+}
+
+/// A list of numbers in a file that is still to be read.
+#[derive(Debug)]
+pub struct Unread {
+    /// Of which type.
+    pub number: Number,
+    /// How many.
+    pub count: u64,
+    /// The file, where the numbers begin.
+    pub file: File,
+}
+
+/// Opens a list of integers or doubles, however long.
+///
+/// # Errors
+/// As for [`read_matrix`].
+pub fn open_list(path: &Path) -> Result<Unread, NpyError> {
+    let open = || {
+        let (header, file, size) = open(path)?;
         match (header.number(), header.shape.as_slice()) {
-            (Some(Number::Integer), [_]) => Ok(List::Integers(numbers(&mut file, count(&header, size)?)?)),
-            (Some(Number::Double), [_]) => Ok(List::Doubles(numbers(&mut file, count(&header, size)?)?)),
-            _ => Err(unsupported(&header, "a list is one-dimensional, of dtype '<i8' or '<f8'")),
+            (Some(number), [_]) => Ok(Unread { number, count: count(&header, size)?, file }),
+            _ => Err(unsupported(&header, LIST)),
         }
     };
-    read().map_err(|reason| NpyError { path: path.to_owned(), reason })
+    open().map_err(|reason| NpyError { path: path.to_owned(), reason })
 }
 
 /// Writes an array in C order: numbers of this type, as little-endian bytes, of this shape.
@@ -133,19 +159,20 @@ fn open(path: &Path) -> Result<(Header, File, u64), Reason> {
 }
 
 /// How many numbers there are, by the shape and by the file's size.
-fn count(header: &Header, size: u64) -> Result<usize, Reason> {
+fn count(header: &Header, size: u64) -> Result<u64, Reason> {
     let needed = header.shape.iter().try_fold(8u128, |product, &n| product.checked_mul(n.into()));
     if needed != Some(size.into()) {
         let needed = needed.unwrap_or(u128::MAX);
         return Err(Reason::Size { shape: header.shown_shape(), needed, found: size });
     }
-    match usize::try_from(size / 8) {
-        Ok(count) if size <= MAX_MESSAGE => Ok(count),
-        _ => Err(Reason::TooLarge(size)),
-    }
+    Ok(size / 8)
 }
 
-fn numbers<T: Pod>(file: &mut File, count: usize) -> Result<Vec<T>, Reason> {
+fn numbers<T: Pod>(file: &mut File, count: u64) -> Result<Vec<T>, Reason> {
+    let count = match usize::try_from(count) {
+        Ok(fits) if count <= MAX_MESSAGE / 8 => fits,
+        _ => return Err(Reason::TooLarge(count.saturating_mul(8))),
+    };
     let mut numbers = try_zeroed_vec(count).map_err(|()| Reason::Memory(count * 8))?;
     file.read_exact(cast_slice_mut(&mut numbers))?;
     Ok(numbers)

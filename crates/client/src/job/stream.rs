@@ -52,6 +52,26 @@ impl Stream {
         }
     }
 
+    /// Whether bytes may come in any order. A device takes them one after the other.
+    pub fn takes_any_order(&self) -> bool {
+        matches!(self.content, Content::Part { .. })
+    }
+
+    /// Writes some bytes to their place, which on a device is behind those before.
+    ///
+    /// # Errors
+    /// Naming the file and what stands in the way.
+    pub fn write_at(&mut self, offset: usize, bytes: &[u8]) -> Result<(), TaskError> {
+        match &mut self.content {
+            Content::Part { part, len } => {
+                part.write_at(offset, bytes)?;
+                *len = (*len).max(offset + bytes.len());
+                Ok(())
+            }
+            Content::Device(_) => self.write(bytes),
+        }
+    }
+
     /// How much has been written, in bytes. A device does not tell.
     pub fn position(&self) -> usize {
         match &self.content {
@@ -101,13 +121,15 @@ mod tests {
             stream.write(b"one\ntw").unwrap();
             stream.truncate(4).unwrap();
             stream.write(b"2\n").unwrap();
-            assert_eq!(stream.position(), 6);
+            stream.write_at(8, b"4\n").unwrap();
+            stream.write_at(6, b"3\n").unwrap();
+            assert!(stream.takes_any_order() && stream.position() == 10);
             stream
         };
         drop(write());
         assert_eq!(fs::read(&path).unwrap(), b"old");
         write().finish().unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"one\n2\n");
+        assert_eq!(fs::read(&path).unwrap(), b"one\n2\n3\n4\n");
         assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
     }
 

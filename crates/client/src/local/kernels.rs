@@ -12,7 +12,10 @@ use tokio::{
 
 pub use sgdt_worker::{
     cancel::Cancel,
-    kernel::factorial::written::{Factored, Form},
+    kernel::{
+        factorial::written::{Factored, Form},
+        sort::within,
+    },
 };
 
 /// The built-in kinds, computed by threads of this process: as many at a time as it has cores. Clones share them.

@@ -52,8 +52,11 @@ fn numbers(before: &[u64], after: &[u64], key: impl Fn(u64) -> u64) -> Result<()
     }
     let seed = SmallRng::from_os_rng().random();
     // Keys that differ have hashes that differ.
-    let hash = |words: &[u64]| words.iter().fold(0u64, |sum, &key| sum.wrapping_add(word(seed, key)));
-    same((before.len(), hash(before)), (after.len(), hash(after)))
+    let sum = |words: &[u64]| Sum {
+        count: words.len() as u64,
+        hashes: words.iter().fold(0, |sum: u64, &key| sum.wrapping_add(word(seed, key))),
+    };
+    same(sum(before), sum(after))
 }
 
 fn strings<'a>(
@@ -62,20 +65,39 @@ fn strings<'a>(
     descending: bool,
 ) -> Result<(), String> {
     let hasher = RandomState::new();
-    let add = |(count, sum): (usize, u64), key: &[u8]| (count + 1, sum.wrapping_add(hasher.hash_one(key)));
-    let before = before.fold((0, 0), add);
-    let (mut sums, mut last) = ((0, 0), None);
+    let (mut sent, mut came, mut last) = (Sum::default(), Sum::default(), None);
+    before.for_each(|key| sent.add(&hasher, key));
     for key in after {
         if last.is_some_and(|last| if descending { last < key } else { last > key }) {
-            return Err(format!("keys {} and {} are not in order", sums.0 - 1, sums.0));
+            return Err(format!("keys {} and {} are not in order", came.count - 1, came.count));
         }
-        sums = add(sums, key);
+        came.add(&hasher, key);
         last = Some(key);
     }
-    same(before, sums)
+    same(sent, came)
 }
 
-fn same(before: (usize, u64), after: (usize, u64)) -> Result<(), String> {
+/// What lists of the same keys have in common, in whatever order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Sum {
+    count: u64,
+    hashes: u64,
+}
+
+impl Sum {
+    /// One key more.
+    pub(crate) fn add(&mut self, hasher: &RandomState, key: &[u8]) {
+        self.count += 1;
+        self.hashes = self.hashes.wrapping_add(hasher.hash_one(key));
+    }
+
+    /// Both lists together.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self { count: self.count + other.count, hashes: self.hashes.wrapping_add(other.hashes) }
+    }
+}
+
+fn same(before: Sum, after: Sum) -> Result<(), String> {
     if before == after { Ok(()) } else { Err("its keys are not those that were sent".to_owned()) }
 }
 

@@ -3,7 +3,8 @@
 //! - `numbers` and `strings` take the input's buffers apart, and make the output's;
 //! - [`order`](sgdt_proto::kind::sort::order) makes 64-bit keys of numbers, and `text` of eight bytes of strings at
 //!   a time;
-//! - `radix` sorts by such keys, in place.
+//! - `radix` sorts by such keys, in place;
+//! - [`within`] sorts outside of tasks, within memory that is given.
 //!
 //! Peak memory beside the input: numbers are sorted where they lie, with 256 KiB to help, unless they did not
 //! arrive aligned or are still held by somebody else, and are then copied once. Generated numbers take their own
@@ -13,6 +14,7 @@ mod numbers;
 mod radix;
 mod strings;
 mod text;
+pub mod within;
 
 use super::{Cost, Kernel};
 use crate::cancel::Cancel;

@@ -2,6 +2,7 @@
 
 use super::{Link, Place, Plan, Plans, Power, Rates, Task};
 use crate::summary::Seconds;
+use sgdt_proto::size::ByteSize;
 use std::{fmt, time::Duration};
 
 /// What is going to be done, what else could be done, and why it is predicted to take so long.
@@ -39,6 +40,32 @@ impl fmt::Display for Explanation<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// What is going to be done with a file that does not fit in memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Spilled<'a> {
+    /// What is to be sorted; nothing where that is not known before it is read.
+    pub task: Option<&'a Task>,
+    /// What was measured here.
+    pub here: Power,
+    /// How much memory there may be, in bytes.
+    pub memory: u64,
+}
+
+impl fmt::Display for Spilled<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { task, here, memory } = self;
+        write!(f, "plan: local, on {} threads, through a temporary file", here.slots)?;
+        match task {
+            Some(task) => {
+                writeln!(f, ", predicted to take {}", after(task.spilled(*here)))?;
+                writeln!(f, "  in memory it would take more than --memory {}", ByteSize(*memory))?;
+                write!(f, "  measured: {} here", rate(task, *here))
+            }
+            None => write!(f, "\n  how much there is is not known before it is read"),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the cost model knows of each kind.
 
+use super::Power;
 use crate::giant::{factorial, matmul::Grid};
 
 /// A task, by what decides its cost.
@@ -50,6 +51,9 @@ pub(super) struct Phases {
 const COPY: f64 = 2e9;
 const RANGE_NUMBERS: f64 = 1e9;
 const RANGE_LINES: f64 = 2.5e8;
+
+/// Bytes of sorted runs that one thread merges in a second, with what writing and reading them takes.
+const MERGED: f64 = 2e8;
 
 /// How long one core takes for the factorial of a million, and for its digits; and for one of how many times as many
 /// bits it takes how much longer: as measured from 10^6 to 2 * 10^7. It is more than n log n, because memory is slower
@@ -137,6 +141,17 @@ impl Task {
             }
             _ => 1.0,
         }
+    }
+
+    /// How long a sort through a temporary file takes here, in seconds: the runs, and their merge.
+    pub(super) fn spilled(&self, here: Power) -> f64 {
+        let bytes = match *self {
+            Self::Numbers { bytes } | Self::Lines { bytes } => bytes as f64,
+            Self::Matmul { .. } | Self::Factorial { .. } => 0.0,
+        };
+        // Where kernels are slower than usual, so is everything else.
+        let slower = (self.usual_rate() / here.rate).max(1.0);
+        (bytes / here.rate + bytes / MERGED * slower) / f64::from(here.slots.max(1))
     }
 
     fn ranges(bytes: u64, count: f64, most_bytes: u64, rate: f64) -> Phases {

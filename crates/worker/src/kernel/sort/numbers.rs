@@ -73,6 +73,22 @@ fn change(
     Ok(())
 }
 
+/// Puts signed integers, given as their bits, in order.
+pub(super) fn order_integers(words: &mut [u64], descending: bool, cancel: &Cancel) -> Result<(), TaskError> {
+    if descending {
+        radix::sort(words, |&word| order::integer(word, true), &mut Vec::new(), cancel)
+    } else {
+        radix::sort(words, |&word| order::integer(word, false), &mut Vec::new(), cancel)
+    }
+}
+
+/// Puts doubles, given as their bits, in order.
+pub(super) fn order_doubles(words: &mut [u64], descending: bool, cancel: &Cancel) -> Result<(), TaskError> {
+    change(words, 0, &|_, word| order::double(word, descending), cancel)?;
+    radix::sort(words, |&key| key, &mut Vec::new(), cancel)?;
+    change(words, 0, &|_, key| order::undo_double(key, descending), cancel)
+}
+
 /// Sorts signed integers, given as their bits.
 pub(super) fn sort_integers(
     mut words: Vec<u64>,
@@ -80,11 +96,7 @@ pub(super) fn sort_integers(
     summary: bool,
     cancel: &Cancel,
 ) -> Result<Output, TaskError> {
-    if descending {
-        radix::sort(&mut words, |&word| order::integer(word, true), &mut Vec::new(), cancel)?;
-    } else {
-        radix::sort(&mut words, |&word| order::integer(word, false), &mut Vec::new(), cancel)?;
-    }
+    order_integers(&mut words, descending, cancel)?;
     if !summary {
         return Ok(Output::Sorted(Keys::I64(Buffer::from_scalars(words))));
     }
@@ -109,9 +121,7 @@ pub(super) fn sort_doubles(
     summary: bool,
     cancel: &Cancel,
 ) -> Result<Output, TaskError> {
-    change(&mut words, 0, &|_, word| order::double(word, descending), cancel)?;
-    radix::sort(&mut words, |&key| key, &mut Vec::new(), cancel)?;
-    change(&mut words, 0, &|_, key| order::undo_double(key, descending), cancel)?;
+    order_doubles(&mut words, descending, cancel)?;
     if !summary {
         return Ok(Output::Sorted(Keys::F64(Buffer::from_scalars(words))));
     }

@@ -30,9 +30,24 @@ pub(super) struct Texts<'a> {
 
 #[derive(Clone, Copy)]
 struct Item<'a> {
-    /// The bytes that are being sorted by.
     key: u64,
     text: &'a [u8],
+}
+
+/// What stands for a string, and has the bytes of it that are being sorted by.
+pub(super) trait Keyed: Copy {
+    fn key(&self) -> u64;
+    fn set_key(&mut self, key: u64);
+}
+
+impl Keyed for Item<'_> {
+    fn key(&self) -> u64 {
+        self.key
+    }
+
+    fn set_key(&mut self, key: u64) {
+        self.key = key;
+    }
 }
 
 impl<'a> Texts<'a> {
@@ -71,59 +86,71 @@ impl<'a> Texts<'a> {
     /// # Errors
     /// `cancelled` or `timeout`; the strings are then in any order.
     pub(super) fn sort(&mut self, cancel: &Cancel) -> Result<(), TaskError> {
-        let mut scratch = Vec::new();
-        // Strings that agree up to some depth: kept in a list, for they may do so for longer than a stack is deep.
-        let mut pending = vec![(0..self.items.len(), 0)];
-        while let Some((range, depth)) = pending.pop() {
-            cancel.check()?;
-            let base = range.start;
-            let items = &mut self.items[range];
-            if compare_few(items, depth) {
-                continue;
-            }
-            let depth = depth + common_prefix(items, depth);
-            for block in items.chunks_mut(BLOCK) {
-                cancel.check()?;
-                for item in block {
-                    item.key = key(item.text, depth);
-                }
-            }
-            radix::sort(items, |item| item.key, &mut scratch, cancel)?;
-            let mut start = 0;
-            while start < items.len() {
-                let end =
-                    start + items[start..].iter().take_while(|item| item.key == items[start].key).count();
-                let alike = &mut items[start..end];
-                if !compare_few(alike, depth) {
-                    // A string that ends here comes before one that goes on with zero bytes, which looks alike.
-                    let length = |item: &Item<'_>| (item.text.len() - depth).min(STEP + 1) as u64;
-                    radix::sort(alike, length, &mut scratch, cancel)?;
-                    let ended = alike.partition_point(|item| length(item) <= STEP as u64);
-                    pending.push((base + start + ended..base + end, depth + STEP));
-                }
-                start = end;
-            }
-        }
-        Ok(())
+        sort(&mut self.items, &|item| item.text, cancel)
     }
 }
 
+/// Puts strings in order, whose bytes `text` gives.
+///
+/// # Errors
+/// `cancelled` or `timeout`; the strings are then in any order.
+pub(super) fn sort<'a, T: Keyed>(
+    all: &mut [T],
+    text: &impl Fn(&T) -> &'a [u8],
+    cancel: &Cancel,
+) -> Result<(), TaskError> {
+    let mut scratch = Vec::new();
+    // Strings that agree up to some depth: kept in a list, for they may do so for longer than a stack is deep.
+    let mut pending = vec![(0..all.len(), 0)];
+    while let Some((range, depth)) = pending.pop() {
+        cancel.check()?;
+        let base = range.start;
+        let items = &mut all[range];
+        if compare_few(items, depth, text) {
+            continue;
+        }
+        let depth = depth + common_prefix(items, depth, text);
+        for block in items.chunks_mut(BLOCK) {
+            cancel.check()?;
+            for item in block {
+                item.set_key(key(text(item), depth));
+            }
+        }
+        radix::sort(items, Keyed::key, &mut scratch, cancel)?;
+        let mut start = 0;
+        while start < items.len() {
+            let own = items[start].key();
+            let end = start + items[start..].iter().take_while(|item| item.key() == own).count();
+            let alike = &mut items[start..end];
+            if !compare_few(alike, depth, text) {
+                // A string that ends here comes before one that goes on with zero bytes, which looks alike.
+                let length = |item: &T| (text(item).len() - depth).min(STEP + 1) as u64;
+                radix::sort(alike, length, &mut scratch, cancel)?;
+                let ended = alike.partition_point(|item| length(item) <= STEP as u64);
+                pending.push((base + start + ended..base + end, depth + STEP));
+            }
+            start = end;
+        }
+    }
+    Ok(())
+}
+
 /// Sorts strings that agree up to `depth` if they are few and short.
-fn compare_few(items: &mut [Item<'_>], depth: usize) -> bool {
+fn compare_few<'a, T: Keyed>(items: &mut [T], depth: usize, text: &impl Fn(&T) -> &'a [u8]) -> bool {
     let few =
-        items.len() <= FEW && items.iter().map(|item| item.text.len() - depth).sum::<usize>() <= FEW_BYTES;
+        items.len() <= FEW && items.iter().map(|item| text(item).len() - depth).sum::<usize>() <= FEW_BYTES;
     if few {
-        items.sort_unstable_by(|a, b| a.text[depth..].cmp(&b.text[depth..]));
+        items.sort_unstable_by(|a, b| text(a)[depth..].cmp(&text(b)[depth..]));
     }
     few || items.len() < 2
 }
 
 /// For how many bytes from `depth` on all strings agree.
-fn common_prefix(items: &[Item<'_>], depth: usize) -> usize {
+fn common_prefix<'a, T: Keyed>(items: &[T], depth: usize, text: &impl Fn(&T) -> &'a [u8]) -> usize {
     let Some((first, rest)) = items.split_first() else { return 0 };
-    let mut common = &first.text[depth..];
+    let mut common = &text(first)[depth..];
     for item in rest {
-        common = &common[..agreement(common, &item.text[depth..])];
+        common = &common[..agreement(common, &text(item)[depth..])];
         if common.is_empty() {
             break;
         }

@@ -1,0 +1,163 @@
+//! A file that is to be sorted, before it is known whether it fits.
+
+use super::{Budget, Job, Lines, Numbers, sort};
+use crate::{
+    giant::plan::Task,
+    job::{
+        npy::{
+            self, Unread,
+            header::{Number, encode},
+        },
+        stream::Stream,
+    },
+    local::Cancel,
+};
+use sgdt_proto::{task::TaskError, worker::MAX_MESSAGE};
+use std::{
+    fs::File,
+    io::{self, Read},
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+/// A file that is open.
+#[derive(Debug)]
+pub struct Input {
+    file: File,
+    name: PathBuf,
+    content: Content,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Content {
+    Numbers {
+        number: Number,
+        count: u64,
+    },
+    /// How many bytes, unless it is a pipe, which does not say.
+    Lines(Option<u64>),
+}
+
+impl Input {
+    /// Opens a `.npy` file as numbers, any other as lines.
+    ///
+    /// # Errors
+    /// `invalid-input`, naming the file and what is wrong with it.
+    pub fn open(path: &Path) -> Result<Self, TaskError> {
+        let name = path.to_owned();
+        if path.extension().is_some_and(|extension| extension == "npy") {
+            let Unread { number, count, file } = npy::open_list(path)?;
+            return Ok(Self { file, name, content: Content::Numbers { number, count } });
+        }
+        let open = || {
+            let file = File::open(path)?;
+            let about = file.metadata()?;
+            if about.is_dir() {
+                return Err(io::ErrorKind::IsADirectory.into());
+            }
+            let content = Content::Lines(about.is_file().then_some(about.len()));
+            Ok(Self { file, name, content })
+        };
+        open().map_err(|error| cannot_read(path, &error))
+    }
+
+    /// What it takes to sort it, as far as it says how much it has.
+    pub fn task(&self) -> Option<Task> {
+        match self.content {
+            Content::Numbers { count, .. } => Some(Task::Numbers { bytes: count.saturating_mul(8) }),
+            Content::Lines(bytes) => bytes.map(|bytes| Task::Lines { bytes }),
+        }
+    }
+
+    /// Whether a sort in memory takes at most so many bytes.
+    ///
+    /// # Errors
+    /// `invalid-input`: the file cannot be read.
+    pub fn fits(&self, memory: u64) -> Result<bool, TaskError> {
+        /// The range of each key, where they are cut into ranges; what the kernel takes for each line.
+        const RANGE: u64 = size_of::<u16>() as u64;
+        const LINE: u64 = 32;
+        // Twice the keys, before and after, and what each of them takes.
+        let twice = |bytes: u64| (bytes < MAX_MESSAGE).then_some(2 * bytes).filter(|&twice| twice <= memory);
+        let needed = match self.content {
+            Content::Numbers { count, .. } => {
+                twice(count.saturating_mul(8)).map(|twice| twice + RANGE * count)
+            }
+            Content::Lines(bytes) => match bytes.and_then(twice) {
+                Some(twice) => Some(twice + (RANGE + LINE) * self.count_lines()?),
+                None => None,
+            },
+        };
+        Ok(needed.is_some_and(|needed| needed <= memory))
+    }
+
+    fn count_lines(&self) -> Result<u64, TaskError> {
+        let mut block = vec![0; 1 << 18];
+        let (mut at, mut count) = (0, 1);
+        loop {
+            match self.file.read_at(&mut block, at) {
+                Ok(0) => return Ok(count),
+                Ok(read) => {
+                    at += read as u64;
+                    count += memchr::memchr_iter(b'\n', &block[..read]).count() as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(cannot_read(&self.name, &error)),
+            }
+        }
+    }
+
+    /// Sorts it to `output`, which is then in its place.
+    ///
+    /// # Errors
+    /// As [`sort`](super::sort()). An old output is then as it was.
+    pub fn sort(self, way: Way, mut output: Stream, cancel: &Cancel) -> Result<(), TaskError> {
+        let Self { file, name, content } = self;
+        let Way { descending, budget, scratch, verify } = way;
+        match content {
+            Content::Numbers { number, count } => {
+                output.write(&encode(number, &[count]))?;
+                // Not what is appended meanwhile.
+                let input = Box::new(file.take(count.saturating_mul(8)));
+                let job = Job {
+                    records: Numbers { number, descending },
+                    input,
+                    name: name.clone(),
+                    scratch,
+                    budget,
+                    verify,
+                };
+                if sort(job, &mut output, cancel)? != count.saturating_mul(8) {
+                    let name = name.display();
+                    return Err(TaskError::invalid_input(format!("{name} became shorter while it was read")));
+                }
+            }
+            Content::Lines(_) => {
+                let input = Box::new(file);
+                sort(
+                    Job { records: Lines { descending }, input, name, scratch, budget, verify },
+                    &mut output,
+                    cancel,
+                )?;
+            }
+        }
+        output.finish()
+    }
+}
+
+/// How a file is sorted.
+#[derive(Clone, Debug)]
+pub struct Way {
+    /// Largest first.
+    pub descending: bool,
+    /// How much memory there is.
+    pub budget: Budget,
+    /// Where temporary files go.
+    pub scratch: PathBuf,
+    /// Whether the result is checked.
+    pub verify: bool,
+}
+
+fn cannot_read(name: &Path, error: &io::Error) -> TaskError {
+    TaskError::invalid_input(format!("cannot read {}: {error}", name.display()))
+}
