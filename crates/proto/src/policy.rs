@@ -30,7 +30,7 @@ pub enum Action {
     Lookup,
     /// To evict a worker.
     Remove,
-    /// To run tasks, and to fetch, take back and cancel one's own.
+    /// To run tasks, to have their inputs kept, and to fetch, take back and cancel one's own.
     Execute,
     /// Whether a worker is alive, and its load.
     Ping,
@@ -134,7 +134,9 @@ impl From<&TaskRequest> for Action {
             TaskRequest::Execute { .. }
             | TaskRequest::Collect { .. }
             | TaskRequest::Recall { .. }
-            | TaskRequest::Cancel { .. } => Self::Execute,
+            | TaskRequest::Cancel { .. }
+            | TaskRequest::Keep { .. }
+            | TaskRequest::ExecuteWith { .. } => Self::Execute,
             TaskRequest::Ping { .. } => Self::Ping,
             TaskRequest::Drain { .. } => Self::Drain,
         }
