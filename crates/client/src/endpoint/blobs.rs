@@ -4,6 +4,9 @@
 //! for the same delivery. A worker that does not have a blob any more says so, and gets the task with everything in it: no
 //! attempt, and never more than once for a task. A blob that a worker has lost several times is not delivered to it again.
 
+#[cfg(test)]
+mod tests;
+
 use futures::{
     FutureExt,
     future::{BoxFuture, Shared, join_all},
