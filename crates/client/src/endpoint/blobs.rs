@@ -2,7 +2,8 @@
 //!
 //! A task with blobs waits until the worker keeps them, and goes out with references to them. Tasks with the same blob wait
 //! for the same delivery. A worker that does not have a blob any more says so, and gets the task with everything in it: no
-//! attempt, and never more than once for a task. A blob that a worker has lost several times is not delivered to it again.
+//! attempt, and never more than once for a task. A blob that a worker has lost, or had no room for, several times is not
+//! delivered to it again.
 
 #[cfg(test)]
 mod tests;
@@ -165,10 +166,10 @@ impl Blobs {
         match delivered {
             Delivered::Kept => true,
             Delivered::NoRoom { limit } => {
-                // Others may have taken the room for a moment.
                 let mut state = self.state();
                 state.limit = limit;
-                state.forget(parcel, 0);
+                // If it is not larger than that, others have taken the room, maybe for a moment.
+                state.forget(parcel, 1);
                 false
             }
             Delivered::Refused => {

@@ -17,8 +17,10 @@ use std::{
 const MOST: usize = 256 << 20;
 
 /// The matrices that were read last.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Recent {
+    /// How many bytes they have at most.
+    most: usize,
     /// The one that was used last at the end.
     read: Mutex<VecDeque<(Version, Matrix)>>,
 }
@@ -30,6 +32,12 @@ struct Version {
     changed: Option<SystemTime>,
     inode: u64,
     path: PathBuf,
+}
+
+impl Default for Recent {
+    fn default() -> Self {
+        Self { most: MOST, read: Mutex::default() }
+    }
 }
 
 impl Recent {
@@ -67,13 +75,13 @@ impl Recent {
 
     fn remember(&self, version: Version, matrix: &Matrix) {
         // Small files are read again for less than it takes to look for them among many.
-        if matrix.elements.digest().is_none() || matrix.elements.len() > MOST {
+        if matrix.elements.digest().is_none() || matrix.elements.len() > self.most {
             return;
         }
         let mut read = self.read();
         read.push_back((version, matrix.clone()));
         let mut bytes: usize = read.iter().map(|(_, matrix)| matrix.elements.len()).sum();
-        while bytes > MOST
+        while bytes > self.most
             && let Some((_, oldest)) = read.pop_front()
         {
             bytes -= oldest.elements.len();
@@ -126,11 +134,11 @@ mod tests {
     #[test]
     fn no_more_is_remembered_than_may_be_and_the_last_ones_are() {
         let home = tempfile::tempdir().unwrap();
-        let files = Recent::default();
-        let count = MOST / 8 / 4;
+        let files = Recent { most: 4 * blob::LEAST, ..Recent::default() };
         let path = |number: usize| home.path().join(number.to_string());
-        (0..5).for_each(|number| put(&path(number), count, number as f64));
-        for number in [0, 1, 2, 3, 0, 4] {
+        (0..5).for_each(|number| put(&path(number), blob::LEAST / 8, number as f64));
+        put(&path(5), files.most / 8 + 1, 5.0);
+        for number in [0, 1, 2, 3, 0, 4, 5] {
             files.matrix(&path(number)).unwrap();
         }
         let known: Vec<_> = files.read().iter().map(|(version, _)| version.path.clone()).collect();
