@@ -20,7 +20,7 @@ pub enum Service {
 
 /// The first bytes of whoever means it.
 fn greeting(service: Service) -> Vec<u8> {
-    [b"SGDT\x01\x00".as_slice(), &[service as u8, 0]].concat()
+    [b"SGDT\x02\x00".as_slice(), &[service as u8, 0]].concat()
 }
 
 /// Bytes that follow from a seed.

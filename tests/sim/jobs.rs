@@ -28,6 +28,8 @@ pub(crate) enum Work {
     Sort(Vec<i64>),
     /// Two 2 x 2 matrices.
     MatMul([f64; 4], [f64; 4]),
+    /// One of a few large matrices, each of which many tasks have, and what it is multiplied by.
+    Scale(u8, f64),
     /// Its input makes no sense.
     Invalid,
     /// Its kernel panics.
@@ -43,6 +45,14 @@ pub(crate) enum Work {
 /// How long an [`Overdue`](Work::Overdue) task may run.
 const TIME_OUT: Duration = Duration::from_millis(250);
 
+/// Rows and columns of a large matrix: enough for a blob.
+const LARGE: u64 = 91;
+
+/// An element of a large matrix: small integers, so that sums are exact.
+fn element(which: u8, index: u64) -> f64 {
+    ((u64::from(which) + index) % 7) as f64
+}
+
 impl Work {
     /// Any that harms nobody but itself.
     pub(crate) fn draw(rng: &mut SmallRng) -> Self {
@@ -55,6 +65,7 @@ impl Work {
                 let len = rng.random_range(0..40);
                 Self::Sort((0..len).map(|_| rng.random_range(-99..=99)).collect())
             }
+            80..93 if a[0] < 0.0 => Self::Scale(a[1].abs() as u8 % 3, b[0]),
             80..93 => Self::MatMul(a, b),
             _ => [Self::Invalid, Self::Panic, Self::Overdue, Self::Unknown].choose(rng).unwrap().clone(),
         }
@@ -80,6 +91,14 @@ impl Work {
                 kind("matmul"),
                 &matmul::Input { a: matrix(*a), b: matrix(*b), summary: false },
             ),
+            Self::Scale(which, factor) => {
+                let large = Buffer::from_scalars((0..LARGE * LARGE).map(|i| element(*which, i)).collect());
+                let column = Buffer::from_scalars(vec![*factor; LARGE as usize]);
+                let [a, b] = [(LARGE, large.shared()), (1, column)].map(|(columns, elements)| {
+                    matmul::Operand::Dense(matmul::Matrix { rows: LARGE, columns, elements })
+                });
+                TaskSpec::packed(kind("matmul"), &matmul::Input { a, b, summary: false })
+            }
             Self::Invalid => TaskSpec::json(kind("digest"), &json!({"word": "none"})),
             Self::Panic => TaskSpec::json(kind("panic"), &json!(null)),
             Self::Overdue => TaskSpec::json(kind("digest"), &Word { word: 1 })
@@ -112,6 +131,14 @@ impl Work {
                 return self.equal(
                     result,
                     &matmul::Output::Product(matmul::Matrix { rows: 2, columns: 2, elements }),
+                );
+            }
+            Self::Scale(which, factor) => {
+                let sum = |row| (0..LARGE).map(|column| element(*which, row * LARGE + column)).sum::<f64>();
+                let elements = Buffer::from_scalars((0..LARGE).map(|row| sum(row) * factor).collect());
+                return self.equal(
+                    result,
+                    &matmul::Output::Product(matmul::Matrix { rows: LARGE, columns: 1, elements }),
                 );
             }
             Self::Invalid => ErrorCode::InvalidInput,

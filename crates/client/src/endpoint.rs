@@ -6,11 +6,15 @@
 //! take its own absence for the worker's. While a big message is on its way over a slow link, a pong may be long in
 //! coming; then the bytes that move are the sign of life.
 
+mod blobs;
+
 use crate::retry::{Cause, cause_of};
+use blobs::{Blobs, has_blobs};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use rand::{SeedableRng, rngs::SmallRng};
 use sgdt_proto::{
     backoff::Backoff,
+    blob,
     dial::{Dialled, context, dial_worker},
     id::{AttemptKey, WorkerId},
     name_server::WorkerInfo,
@@ -43,6 +47,7 @@ const MOST_DELAY: Duration = Duration::from_secs(2);
 /// together, big ones by themselves.
 const BATCH_TASKS: usize = 256;
 const BATCH_BYTES: usize = 48 * 1024;
+const _: () = assert!(BATCH_BYTES < blob::LEAST, "a task with a blob has a call of its own");
 
 /// What a worker is told.
 #[derive(Debug)]
@@ -90,7 +95,8 @@ enum Ended {
     Executed(Vec<AttemptKey>, Result<Vec<Reply>, RpcError>),
     Collected(Vec<AttemptKey>, Result<Vec<(AttemptKey, Reply)>, RpcError>),
     Pinged(Instant, Result<Pong, RpcError>),
-    Recalled(Result<Vec<AttemptKey>, RpcError>),
+    Recalled(Vec<AttemptKey>),
+    /// Nobody waits for it any more.
     Cancelled,
 }
 
@@ -164,6 +170,7 @@ impl Endpoint {
             Flow { received: dialled.wire.received(), unsent: dialled.wire.unsent(), seen: (0, 0) };
         let NewClient { client, dispatch } = TaskClient::new(config, dialled.wire);
         let mut dispatch = pin!(dispatch);
+        let blobs = Arc::new(Blobs::new(client.clone()));
         let mut calls = Calls::new();
         let mut ticks = interval(PING_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -197,7 +204,7 @@ impl Endpoint {
                         },
                     }
                 }
-                command = self.commands.recv(), if up => call(&client, &calls, command?),
+                command = self.commands.recv(), if up => call(&client, &blobs, &calls, command?),
                 _ = ticks.tick() => {
                     if !pinging {
                         pinging = true;
@@ -241,7 +248,7 @@ impl Endpoint {
                     cause => return Some(cause),
                 }
             }
-            Ended::Recalled(given_back) => self.tell(Event::Recalled(given_back.unwrap_or_default())),
+            Ended::Recalled(given_back) => self.tell(Event::Recalled(given_back)),
             Ended::Pinged(..) | Ended::Cancelled => {}
         }
         None
@@ -273,21 +280,28 @@ fn collect(client: &TaskClient, calls: &Calls, keys: Vec<AttemptKey>) {
     }
 }
 
-fn call(client: &TaskClient, calls: &Calls, command: Command) {
+fn call(client: &TaskClient, blobs: &Arc<Blobs>, calls: &Calls, command: Command) {
     match command {
         Command::Execute(assignments) => {
-            for batch in batches(assignments) {
+            for mut batch in batches(assignments) {
+                let keys = batch.iter().map(|assignment| assignment.key).collect();
+                if let Some(task) = batch.pop_if(|task| has_blobs(task)) {
+                    let executed = blobs.execute(task).map(|replies| match replies {
+                        Some(replies) => Ended::Executed(keys, replies),
+                        None => Ended::Cancelled,
+                    });
+                    calls.push(executed.boxed());
+                    continue;
+                }
                 let client = client.clone();
                 calls.push(
-                    async move {
-                        let keys = batch.iter().map(|assignment| assignment.key).collect();
-                        Ended::Executed(keys, client.execute(context(MAX_DEADLINE), batch).await)
-                    }
-                    .boxed(),
+                    async move { Ended::Executed(keys, client.execute(context(MAX_DEADLINE), batch).await) }
+                        .boxed(),
                 );
             }
         }
-        Command::Cancel(keys) => {
+        Command::Cancel(mut keys) => {
+            blobs.take_back(&mut keys);
             let client = client.clone();
             calls.push(
                 async move {
@@ -298,10 +312,16 @@ fn call(client: &TaskClient, calls: &Calls, command: Command) {
                 .boxed(),
             );
         }
-        Command::Recall(keys) => {
+        Command::Recall(mut keys) => {
+            let mut given_back = blobs.take_back(&mut keys);
             let client = client.clone();
             calls.push(
-                async move { Ended::Recalled(client.recall(context(MAX_DEADLINE), keys).await) }.boxed(),
+                async move {
+                    let others = client.recall(context(MAX_DEADLINE), keys).await;
+                    given_back.extend(others.unwrap_or_default());
+                    Ended::Recalled(given_back)
+                }
+                .boxed(),
             );
         }
     }

@@ -122,10 +122,11 @@ fn config(
     let id = WorkerId::random(&mut SmallRng::from_os_rng());
     let name = format!("w{number}").parse()?;
     let mut config = sgdt_worker::config::Config::new(id, name, vec![name_server.to_string()]);
-    // What it has by default is the whole machine: a slot for each core, each with its share of the memory.
+    // What it has by default is the whole machine's: a slot for each core, each with its share of the memory.
     let (cores, memory) = (config.slots, config.task_memory.saturating_mul(config.slots.into()));
     config.slots = (cores / u32::from(workers.get())).max(1);
     config.task_memory = memory / (u64::from(config.slots) * u64::from(workers.get()));
+    config.blob_memory /= u64::from(workers.get());
     Ok(config)
 }
 

@@ -10,6 +10,7 @@ mod shelf;
 
 pub(crate) use shelf::Shelf;
 
+use crate::blob::{self, Digest};
 use bytemuck::{Pod, allocation::try_cast_vec};
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
@@ -25,8 +26,12 @@ impl Scalar for i64 {}
 impl Scalar for u64 {}
 
 /// A shared run of bytes. Cloning one copies a pointer.
-#[derive(Clone)]
-pub struct Buffer(Repr);
+#[derive(Clone, Default)]
+pub struct Buffer {
+    repr: Repr,
+    /// Known when many tasks have it.
+    digest: Option<Digest>,
+}
 
 #[derive(Clone)]
 enum Repr {
@@ -36,13 +41,25 @@ enum Repr {
     Bytes(Bytes),
 }
 
+impl Default for Repr {
+    fn default() -> Self {
+        Self::Bytes(Bytes::new())
+    }
+}
+
+impl From<Repr> for Buffer {
+    fn from(repr: Repr) -> Self {
+        Self { repr, digest: None }
+    }
+}
+
 impl Buffer {
     /// Takes numbers over, without copying them.
     pub fn from_scalars<T: Scalar>(numbers: Vec<T>) -> Self {
         let len = size_of_val(numbers.as_slice());
         let words =
             try_cast_vec(numbers).unwrap_or_else(|(_, numbers)| bytemuck::pod_collect_to_vec(&numbers));
-        Self(Repr::Words { words: Arc::new(words.into()), len })
+        Repr::Words { words: Arc::new(words.into()), len }.into()
     }
 
     /// Takes the first `len` bytes of these words over, without copying them.
@@ -53,7 +70,7 @@ impl Buffer {
         if size_of_val(words.as_slice()) < len {
             return Err(words);
         }
-        Ok(Self(Repr::Words { words: Arc::new(words.into()), len }))
+        Ok(Repr::Words { words: Arc::new(words.into()), len }.into())
     }
 
     /// The same, for words that go to this shelf when nobody uses them any more.
@@ -61,12 +78,35 @@ impl Buffer {
         if size_of_val(words.as_slice()) < len {
             return Err(words);
         }
-        Ok(Self(Repr::Words { words: Arc::new(shelf.lend(words)), len }))
+        Ok(Repr::Words { words: Arc::new(shelf.lend(words)), len }.into())
+    }
+
+    /// The same bytes, as a blob if they are worth it: each worker is sent them once, however many tasks have them.
+    /// Hashes them, which takes a millisecond for a few MiB.
+    #[must_use]
+    pub fn shared(mut self) -> Self {
+        if self.digest.is_none() && self.len() >= blob::LEAST {
+            self.digest = Some(Digest::of(self.as_bytes()));
+        }
+        self
+    }
+
+    /// What these bytes are known by, if they are a blob.
+    pub fn digest(&self) -> Option<Digest> {
+        self.digest
+    }
+
+    /// How many bytes of memory it keeps from other use.
+    pub fn footprint(&self) -> usize {
+        match &self.repr {
+            Repr::Words { words, .. } => size_of_val(words.as_slice()),
+            Repr::Bytes(bytes) => bytes.len(),
+        }
     }
 
     /// The bytes.
     pub fn as_bytes(&self) -> &[u8] {
-        match &self.0 {
+        match &self.repr {
             Repr::Words { words, len } => {
                 bytemuck::cast_slice::<u64, u8>(words.as_slice()).get(..*len).unwrap_or_default()
             }
@@ -87,11 +127,11 @@ impl Buffer {
     /// Some of the bytes, as a buffer that shares them; `None` where the range goes beyond them.
     pub fn slice(&self, range: Range<usize>) -> Option<Self> {
         self.as_bytes().get(range.clone())?;
-        let bytes = match &self.0 {
+        let bytes = match &self.repr {
             Repr::Words { .. } => Bytes::from_owner(self.clone()),
             Repr::Bytes(bytes) => bytes.clone(),
         };
-        Some(Self(Repr::Bytes(bytes.slice(range))))
+        Some(bytes.slice(range).into())
     }
 
     /// The numbers, in a vector of the caller's own: without a copy when this is the only handle to an
@@ -104,7 +144,7 @@ impl Buffer {
         if !len.is_multiple_of(size_of::<u64>()) {
             return Err(len);
         }
-        Ok(match self.0 {
+        Ok(match self.repr {
             Repr::Words { words, .. } => {
                 let mut words = match Arc::try_unwrap(words) {
                     Ok(words) => words.into_vec(),
@@ -125,13 +165,13 @@ impl Buffer {
 
 impl From<Vec<u8>> for Buffer {
     fn from(bytes: Vec<u8>) -> Self {
-        Self(Repr::Bytes(bytes.into()))
+        Repr::Bytes(bytes.into()).into()
     }
 }
 
 impl From<Bytes> for Buffer {
     fn from(bytes: Bytes) -> Self {
-        Self(Repr::Bytes(bytes))
+        Repr::Bytes(bytes).into()
     }
 }
 
@@ -229,6 +269,15 @@ mod tests {
         assert_eq!(slice.as_bytes().as_ptr(), buffer.as_bytes()[8..].as_ptr());
         assert_eq!(slice.slice(8..16).unwrap().into_scalars::<i64>().unwrap(), [3]);
         assert!(buffer.slice(8..25).is_none() && buffer.slice(0..0).unwrap().is_empty());
+    }
+
+    #[test]
+    fn only_what_is_large_is_a_blob_and_a_part_of_one_is_another() {
+        let large = Buffer::from(vec![1; blob::LEAST]).shared();
+        assert_eq!(large.digest(), Some(Digest::of(&vec![1; blob::LEAST])));
+        assert_eq!((large.clone().digest(), large.footprint()), (large.digest(), blob::LEAST));
+        assert_eq!(large.slice(1..blob::LEAST).unwrap().digest(), None);
+        assert_eq!(Buffer::from(vec![1; blob::LEAST - 1]).shared().digest(), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! The map, from what is said to how it travels:
 //!
 //! - [`id`]: who and what is meant;
-//! - [`task`], [`payload`], [`buffer`], `pieces`, [`kind`]: a task, its input and output, and their bytes;
+//! - [`task`], [`payload`], [`buffer`], [`blob`], `pieces`, [`kind`]: a task, its input and output, and their bytes;
 //! - [`name_server`], [`worker`]: the two services;
 //! - [`identity`], [`policy`]: who a peer is, and what it may ask; [`join`]: how one becomes somebody;
 //! - [`handshake`], [`transport`], [`net`], [`tls`]: versions, messages and streams;
@@ -11,6 +11,7 @@
 //! - [`backoff`], [`descriptors`], [`files`], [`logging`], [`printable`], [`size`]: what all three programs do alike.
 
 pub mod backoff;
+pub mod blob;
 pub mod buffer;
 pub mod descriptors;
 pub mod dial;

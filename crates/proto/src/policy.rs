@@ -30,7 +30,7 @@ pub enum Action {
     Lookup,
     /// To evict a worker.
     Remove,
-    /// To run tasks, and to fetch, take back and cancel one's own.
+    /// To run tasks, to have their inputs kept, and to fetch, take back and cancel one's own.
     Execute,
     /// Whether a worker is alive, and its load.
     Ping,
@@ -134,7 +134,9 @@ impl From<&TaskRequest> for Action {
             TaskRequest::Execute { .. }
             | TaskRequest::Collect { .. }
             | TaskRequest::Recall { .. }
-            | TaskRequest::Cancel { .. } => Self::Execute,
+            | TaskRequest::Cancel { .. }
+            | TaskRequest::Keep { .. }
+            | TaskRequest::ExecuteWith { .. } => Self::Execute,
             TaskRequest::Ping { .. } => Self::Ping,
             TaskRequest::Drain { .. } => Self::Drain,
         }
@@ -240,6 +242,7 @@ pub fn admits(who: &Who, service: Service) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{blob::Digest, buffer::Buffer};
 
     fn known(role: Role) -> Who {
         Who::Known(Identity { role, name: "x".parse().unwrap() })
@@ -280,6 +283,17 @@ mod tests {
     fn without_authentication_everything_is_allowed() {
         assert!(Action::ALL.into_iter().all(|action| permit(&Who::Trusted, action).is_ok()));
         assert!(admits(&Who::Trusted, Service::NameServer) && admits(&Who::Trusted, Service::Task));
+    }
+
+    #[test]
+    fn to_have_an_input_kept_takes_what_running_tasks_takes() {
+        let blob = Buffer::from(b"x".to_vec());
+        let keep = TaskRequest::Keep { digest: Digest::of(blob.as_bytes()), blob };
+        for who in everybody() {
+            let may = permit(&who, Action::from(&keep)).is_ok();
+            assert_eq!(may, permit(&who, Action::Execute).is_ok(), "{who:?}");
+        }
+        assert_eq!(Action::from(&keep), Action::Execute);
     }
 
     #[test]

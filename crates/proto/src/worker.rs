@@ -1,6 +1,8 @@
 //! The worker's service.
 
 use crate::{
+    blob::{BlobRef, Digest, NeedBlobs, NotKept},
+    buffer::Buffer,
     id::{AttemptKey, WorkerId},
     name_server::Load,
     task::{Assignment, Reply},
@@ -31,6 +33,11 @@ pub trait Task {
     async fn ping() -> Pong;
     /// Has the worker take no more tasks, finish those that it has, and leave.
     async fn drain();
+    /// Keeps a blob for tasks that this connection will bring: while the connection lasts, and while nothing that was
+    /// used later takes its place.
+    async fn keep(digest: Digest, blob: Buffer) -> Result<(), NotKept>;
+    /// As `execute`, for one task, some of whose buffers this connection had kept here.
+    async fn execute_with(task: Assignment, blobs: Vec<BlobRef>) -> Result<Reply, NeedBlobs>;
 }
 
 /// The answer to a ping.

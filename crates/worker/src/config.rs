@@ -44,6 +44,10 @@ pub struct Args {
     /// The most memory that a task may need [default: the machine's, divided by the slots]
     #[arg(long, env = "SGDT_TASK_MEMORY", value_name = "SIZE")]
     pub task_memory: Option<ByteSize>,
+    /// The most memory for inputs that many tasks have and clients send once; 0 for none [default: an eighth of the
+    /// machine's]
+    #[arg(long, env = "SGDT_BLOB_MEMORY", value_name = "SIZE")]
+    pub blob_memory: Option<ByteSize>,
     /// A label for people to tell workers apart by; may be given several times
     #[arg(long = "tag", env = "SGDT_TAG", value_name = "K=V", value_delimiter = ',', value_parser = parse_tag)]
     pub tags: Vec<(String, String)>,
@@ -134,6 +138,8 @@ pub struct Config {
     pub queue: usize,
     /// The most memory that a task may need, in bytes.
     pub task_memory: u64,
+    /// The most memory that blobs, inputs that clients send once, may take, in bytes.
+    pub blob_memory: u64,
     /// Labels for people.
     pub tags: BTreeMap<String, String>,
     /// How long running tasks may go on once the worker is asked to leave.
@@ -160,6 +166,7 @@ impl Config {
             slots,
             queue: Self::QUEUE,
             task_memory: machine::memory() / u64::from(slots),
+            blob_memory: machine::memory() / 8,
             tags: BTreeMap::new(),
             drain_timeout: Self::DRAIN_TIMEOUT,
             insecure: false,
@@ -198,6 +205,7 @@ impl TryFrom<Args> for Config {
         config.queue = args.queue;
         config.task_memory =
             args.task_memory.map_or_else(|| machine::memory() / u64::from(config.slots), |size| size.0);
+        config.blob_memory = args.blob_memory.map_or(config.blob_memory, |size| size.0);
         for (key, value) in args.tags {
             if config.tags.insert(key.clone(), value).is_some() {
                 return Err(ConfigError::Tag { key });
@@ -262,6 +270,7 @@ mod tests {
             "--slots=3",
             "--queue=0",
             "--task-memory=64MiB",
+            "--blob-memory=3GiB",
             "--tag=rack=7",
             "--tag=gpu=",
             "--drain-timeout=1m 30s",
@@ -270,7 +279,7 @@ mod tests {
         .unwrap();
         assert_eq!(given.nameservers, ["a:1", "b:2"]);
         assert_eq!((given.name.as_str(), given.slots, given.queue), ("w1", 3, 0));
-        assert_eq!(given.task_memory, 64 << 20);
+        assert_eq!((given.task_memory, given.blob_memory), (64 << 20, 3 << 30));
         assert_eq!(given.tags, BTreeMap::from([("gpu".into(), "".into()), ("rack".into(), "7".into())]));
         assert_eq!(given.drain_timeout, Duration::from_secs(90));
         assert!(given.insecure);

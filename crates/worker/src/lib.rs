@@ -6,6 +6,7 @@
 //! - `heartbeat`: how it becomes and stays known to name servers;
 //! - `connection`, `service`: a client's connection, and what it may ask;
 //! - `sessions`, `session`: which attempts a client has here, and how it gets their results;
+//! - `blobs`: inputs that it has had kept here for them;
 //! - `pool`, `queue`: admission, and whose turn it is;
 //! - [`executor`]: the threads that kernels run on, or what stands for them in a simulation;
 //! - `leader`: the thread that reads calls and runs quick tasks itself;
@@ -15,6 +16,7 @@
 //! A worker is a program ([`main()`]) or a part of another one ([`Worker`]): nothing here is global to the
 //! process, but for the hook that keeps a kernel's panic from printing a backtrace.
 
+mod blobs;
 pub mod cancel;
 mod cli;
 pub mod config;

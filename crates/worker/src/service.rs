@@ -2,6 +2,8 @@
 
 use crate::{pool::Pool, session::Session};
 use sgdt_proto::{
+    blob::{BlobRef, Digest, NeedBlobs, NotKept},
+    buffer::Buffer,
     id::{AttemptKey, WorkerId},
     task::{Assignment, Reply},
     worker::{Pong, Task},
@@ -47,5 +49,18 @@ impl Task for TaskService {
 
     async fn drain(self, _: Context) {
         self.drain.cancel();
+    }
+
+    async fn keep(self, _: Context, digest: Digest, blob: Buffer) -> Result<(), NotKept> {
+        self.session.keep(digest, blob).await
+    }
+
+    async fn execute_with(
+        self,
+        _: Context,
+        task: Assignment,
+        blobs: Vec<BlobRef>,
+    ) -> Result<Reply, NeedBlobs> {
+        self.session.execute_with(task, blobs).await
     }
 }

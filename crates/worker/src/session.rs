@@ -10,11 +10,14 @@ mod table;
 mod tests;
 
 use crate::{
+    blobs::{Holding, Incomplete},
     pool::{Job, Pool},
     queue::{SessionId, Ticket},
 };
 pub(crate) use limits::{Limits, MAX_ATTEMPTS};
 use sgdt_proto::{
+    blob::{BlobRef, Digest, NeedBlobs, NotKept},
+    buffer::Buffer,
     id::AttemptKey,
     task::{Assignment, Completed, Refusal, Reply},
 };
@@ -44,6 +47,8 @@ pub(crate) struct Session {
     id: SessionId,
     pool: Arc<Pool>,
     limits: Limits,
+    /// Of the worker's blobs, those that this client has brought.
+    blobs: Holding,
     table: Mutex<Table>,
     emptied: Notify,
     /// The client has heard that the worker takes no more tasks, or will hear nothing any more.
@@ -51,11 +56,12 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(id: SessionId, pool: Arc<Pool>, limits: Limits) -> Self {
+    pub(crate) fn new(id: SessionId, pool: Arc<Pool>, limits: Limits, blobs: Holding) -> Self {
         Self {
             id,
             pool,
             limits,
+            blobs,
             table: Mutex::default(),
             emptied: Notify::new(),
             warned: CancellationToken::new(),
@@ -102,6 +108,27 @@ impl Session {
             };
             places.into_iter().map(reply).collect()
         })
+    }
+
+    /// Takes on a task, some of whose buffers were kept here.
+    pub(crate) async fn execute_with(
+        self: &Arc<Self>,
+        mut task: Assignment,
+        blobs: Vec<BlobRef>,
+    ) -> Result<Reply, NeedBlobs> {
+        match self.blobs.complete(&mut task.payload, &blobs) {
+            Ok(()) => {
+                let replies = self.execute(vec![task]).await;
+                Ok(replies.into_iter().next().unwrap_or(Reply::Refused(Refusal::Unknown)))
+            }
+            Err(Incomplete::Missing(blobs)) => Err(blobs),
+            Err(Incomplete::Invalid(error)) => Ok(Reply::Done(Completed { run_us: 0, result: Err(error) })),
+        }
+    }
+
+    /// Keeps a blob for tasks to come.
+    pub(crate) async fn keep(&self, digest: Digest, blob: Buffer) -> Result<(), NotKept> {
+        self.blobs.keep(digest, blob).await
     }
 
     /// Queues what is admitted and tells of each which attempt it is, or why it is refused.

@@ -1,6 +1,7 @@
 //! All sessions of a worker: who gets which number, and what concerns them all when the worker leaves.
 
 use crate::{
+    blobs::Blobs,
     pool::Pool,
     queue::SessionId,
     session::{Limits, Session},
@@ -17,6 +18,7 @@ use std::{
 pub(crate) struct Sessions {
     pool: Arc<Pool>,
     limits: Limits,
+    blobs: Arc<Blobs>,
     state: Mutex<State>,
 }
 
@@ -27,9 +29,9 @@ struct State {
 }
 
 impl Sessions {
-    /// No sessions; those to come put their jobs into `pool`.
-    pub(crate) fn new(pool: Arc<Pool>, limits: Limits) -> Self {
-        Self { pool, limits, state: Mutex::default() }
+    /// No sessions; those to come put their jobs into `pool`, and what they have kept into `blobs`.
+    pub(crate) fn new(pool: Arc<Pool>, limits: Limits, blobs: Arc<Blobs>) -> Self {
+        Self { pool, limits, blobs, state: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -42,7 +44,7 @@ impl Sessions {
         let mut state = self.state();
         state.numbers += 1;
         let id = SessionId(state.numbers);
-        let session = Arc::new(Session::new(id, self.pool.clone(), self.limits));
+        let session = Arc::new(Session::new(id, self.pool.clone(), self.limits, self.blobs.holding(id)));
         state.open.insert(id, session.clone());
         Open { sessions: self.clone(), session }
     }

@@ -3,11 +3,15 @@
 pub(crate) mod memory;
 
 use crate::{
+    blobs::Blobs,
     cancel::Cancel,
     config::Config,
     error::Error,
     executor::Executor,
     kernel::{Kernel, Kinds},
+    pool::Pool,
+    queue::SessionId,
+    session::{Limits, Session},
     stop::Stop,
     worker::Worker,
 };
@@ -97,6 +101,12 @@ pub(crate) fn simulated() -> Executor {
         let ms = serde_json::from_slice(&assignment.payload.head).unwrap_or(0);
         Duration::from_millis(ms)
     }))
+}
+
+/// The only session at a pool.
+pub(crate) fn session(pool: Arc<Pool>, limits: Limits) -> Arc<Session> {
+    let blobs = Arc::new(Blobs::new(1 << 20));
+    Arc::new(Session::new(SessionId(1), pool, limits, blobs.holding(SessionId(1))))
 }
 
 /// Which task of the only job, at its first attempt.

@@ -4,6 +4,7 @@
 mod tests;
 
 use crate::{
+    blobs::Blobs,
     config::Config,
     connection::Host,
     error::Error,
@@ -131,11 +132,11 @@ impl Worker {
     /// The system gives no threads, or a name server does not let the worker in. What it had it has finished.
     pub async fn run(self, stop: Stop) -> Result<(), Error> {
         let info = self.info();
-        let pool = self.pool;
+        let (pool, blobs) = (self.pool, Blobs::new(self.config.blob_memory));
         let host = Host {
             id: info.id,
             pool: pool.clone(),
-            sessions: Arc::new(Sessions::new(pool.clone(), Limits::default())),
+            sessions: Arc::new(Sessions::new(pool.clone(), Limits::default(), Arc::new(blobs))),
             drain: CancellationToken::new(),
             closing: CancellationToken::new(),
         };

@@ -31,6 +31,15 @@ impl Hands {
         }
     }
 
+    /// Whether of so many pieces some go to the same place over a network, so that what they have in common is worth
+    /// sending once.
+    pub(super) fn send_again(&self, pieces: u64) -> bool {
+        match self {
+            Self::Cluster(client) => pieces > client.membership().borrow().members().len() as u64,
+            Self::Local(_) => false,
+        }
+    }
+
     /// Computes one piece. Dropping the future cancels it.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 //! Tile (i, j) is the product of row block i of `a` and column block j of `b`. A row block is contiguous, and
 //! goes out from where it lies. A column block is copied together once, for all tiles of its column, and is
 //! forgotten when the last of them is done: so there are one or two copies at a time, and none with a single column.
+//! Blocks of more than one tile are blobs where workers compute several tiles: each worker is sent them once.
 //! The sum over the inner dimension is never cut, so that every tile's elements are what one worker would compute.
 
 mod grid;
@@ -89,13 +90,26 @@ pub async fn tiles(
     let (m, k, n) = (factors.rows, factors.inner, factors.columns);
     let grid = Grid::of([m, k, n].map(|x| x as u64), pieces, limits.memory / (u64::from(hands.slots()) + 1));
     let (down, across) = (grid.rows as usize, grid.columns as usize);
+    let again = hands.send_again(grid.tiles());
+    let mut blocks = Vec::with_capacity(down);
+    for row in 0..down {
+        blocks.push(factors.block(cut(m, down, row))?);
+    }
     let mut flight = Flight::new(hands, limits);
     for column in 0..across {
         let columns = cut(n, across, column);
-        let panel = factors.panel(columns.clone()).await?;
-        for row in 0..down {
+        let panel = factors.panel(columns.clone(), again && down > 1).await?;
+        for (row, block) in blocks.iter_mut().enumerate() {
             let rows = cut(m, down, row);
-            let input = Input { a: factors.block(rows.clone())?, b: panel.clone(), summary: false };
+            if again && across > 1 && column == 0 {
+                *block = aside({
+                    let block = block.clone();
+                    move || block.shared()
+                })
+                .await?;
+            }
+            let a = dense(rows.len(), k, block.clone());
+            let input = Input { a, b: panel.clone(), summary: false };
             let bytes = Grid::bytes(rows.len() as u64, k as u64, columns.len() as u64);
             while !flight.has_room(bytes) {
                 let Some((place, output)) = flight.land().await? else { break };
@@ -142,25 +156,26 @@ impl Factors {
     }
 
     /// Rows of `a`.
-    fn block(&self, rows: Range<usize>) -> Result<Operand, TaskError> {
+    fn block(&self, rows: Range<usize>) -> Result<Buffer, TaskError> {
         let row = self.inner * size_of::<f64>();
         let elements = self.a.slice(rows.start * row..rows.end * row);
-        let elements = elements.ok_or_else(|| TaskError::invalid_input("a has fewer rows than it says"))?;
-        Ok(dense(rows.len(), self.inner, elements))
+        elements.ok_or_else(|| TaskError::invalid_input("a has fewer rows than it says"))
     }
 
     /// Columns of `b`, copied together unless they are all of it.
-    async fn panel(&self, columns: Range<usize>) -> Result<Operand, TaskError> {
-        if columns.len() == self.columns {
-            return Ok(dense(self.inner, self.columns, self.b.clone()));
-        }
+    async fn panel(&self, columns: Range<usize>, again: bool) -> Result<Operand, TaskError> {
         let (b, row, width) = (self.b.clone(), self.columns * size_of::<f64>(), columns.len());
-        let packed = aside(move || {
+        let whole = width == self.columns;
+        let pack = move || {
+            if whole {
+                return b;
+            }
             let bytes = columns.start * size_of::<f64>()..columns.end * size_of::<f64>();
             let parts = b.as_bytes().chunks_exact(row.max(1)).map(|row| &row[bytes.clone()]);
-            parts.collect::<Vec<_>>().concat()
-        });
-        Ok(dense(self.inner, width, packed.await?.into()))
+            parts.collect::<Vec<_>>().concat().into()
+        };
+        let packed = aside(move || if again { pack().shared() } else { pack() });
+        Ok(dense(self.inner, width, packed.await?))
     }
 }
 

@@ -87,7 +87,7 @@ impl ClientKinds {
 
     /// `matmul`, `sort` and `factorial`.
     pub fn builtin() -> Self {
-        Self::none().with(matmul::MatMul).with(sort::Sort).with(factorial::Factorial)
+        Self::none().with(matmul::MatMul::default()).with(sort::Sort).with(factorial::Factorial)
     }
 
     /// These and one more. It replaces an earlier one of the same name.

@@ -5,9 +5,9 @@ use crate::{
     cancel::Cancel,
     executor::Executor,
     pool::{Job, Pool, Running},
-    queue::{SessionId, Ticket},
+    queue::Ticket,
     session::{Limits, Session},
-    testing::{kinds, task},
+    testing::{self, kinds, task},
 };
 use serde_json::json;
 use sgdt_proto::name_server::Load;
@@ -48,7 +48,7 @@ impl Wake for Woken {
 impl Alone {
     fn new() -> Self {
         let pool = Arc::new(Pool::new(10));
-        let session = Arc::new(Session::new(SessionId(1), pool.clone(), Limits::default()));
+        let session = testing::session(pool.clone(), Limits::default());
         let (kinds, tells) = kinds();
         let leader = Leader::new(pool.clone(), Arc::new(kinds));
         let alone = Self { pool, session, leader, tells, woken: Arc::default() };
@@ -134,7 +134,7 @@ fn the_standby_drives_the_runtime_while_the_leader_is_stuck_and_until_it_is_back
 fn what_came_with_a_task_that_takes_long_is_run_by_other_slots() {
     in_time(|| {
         let pool = Arc::new(Pool::new(1_000));
-        let session = Arc::new(Session::new(SessionId(1), pool.clone(), Limits::default()));
+        let session = testing::session(pool.clone(), Limits::default());
         let (kinds, mut tells) = kinds();
         let kinds = Arc::new(kinds);
         Executor::Threads.start(&pool, &kinds, 2).unwrap();

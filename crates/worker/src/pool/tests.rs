@@ -4,9 +4,9 @@ use super::{AT_ONCE, Job, Pool};
 use crate::{
     cancel::Cancel,
     executor::Executor,
-    queue::{SessionId, Ticket},
-    session::{Limits, Session},
-    testing::{key, kinds, task},
+    queue::Ticket,
+    session::Limits,
+    testing::{self, key, kinds, task},
 };
 use serde_json::json;
 use sgdt_proto::{name_server::Load, task::Refusal};
@@ -35,7 +35,7 @@ impl Count {
 }
 
 fn jobs(pool: &Arc<Pool>, numbers: std::ops::Range<u64>) -> Vec<Job> {
-    let session = Arc::new(Session::new(SessionId(1), pool.clone(), Limits::default()));
+    let session = testing::session(pool.clone(), Limits::default());
     let job = |n| Job {
         session: session.clone(),
         ticket: Ticket(n),

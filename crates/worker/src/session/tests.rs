@@ -3,8 +3,7 @@
 use super::{Limits, Session};
 use crate::{
     pool::Pool,
-    queue::SessionId,
-    testing::{error, key, kinds, simulated, task, tasks, word, words},
+    testing::{self, error, key, kinds, simulated, task, tasks, word, words},
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -20,7 +19,7 @@ use std::sync::Arc;
 fn session(limits: Limits) -> Arc<Session> {
     let pool = Arc::new(Pool::new(1_000));
     simulated().start(&pool, &Arc::new(kinds().0), 1).unwrap();
-    Arc::new(Session::new(SessionId(1), pool, limits))
+    testing::session(pool, limits)
 }
 
 #[tokio::test(start_paused = true)]

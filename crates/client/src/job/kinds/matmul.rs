@@ -4,6 +4,8 @@
 //! worker makes. `"output":"c.npy"` writes the product there and gives `{"npy":"c.npy","shape":[2,2]}`;
 //! `"return":"summary"` gives `{"shape":[2,2],"sum":134.0,"trace":69.0}`.
 
+mod recent;
+
 use super::{ClientKind, Request, scalars, summary, write_double};
 use crate::{
     giant::Whole,
@@ -15,6 +17,7 @@ use crate::{
     },
     verify::{self, Check},
 };
+use recent::Recent;
 use sgdt_proto::{
     buffer::Buffer,
     kind::matmul::{Input, KIND, Matrix, Operand, Output},
@@ -24,8 +27,10 @@ use sgdt_proto::{
 use std::path::Path;
 
 /// `matmul` as task files write it.
-#[derive(Clone, Copy, Debug)]
-pub struct MatMul;
+#[derive(Debug, Default)]
+pub struct MatMul {
+    files: Recent,
+}
 
 impl ClientKind for MatMul {
     fn kind(&self) -> &str {
@@ -37,8 +42,8 @@ impl ClientKind for MatMul {
         let output =
             fields.get("output").map(|value| Destination::from_field("output", value, base)).transpose()?;
         let summary = summary(fields)?;
-        let a = operand("a", fields.require("a")?, base)?;
-        let b = operand("b", fields.require("b")?, base)?;
+        let a = operand("a", fields.require("a")?, base, &self.files)?;
+        let b = operand("b", fields.require("b")?, base, &self.files)?;
         product(a, b, summary, output)
     }
 
@@ -102,7 +107,7 @@ fn product(a: Operand, b: Operand, summary: bool, output: Option<Destination>) -
     })
 }
 
-fn operand(name: &str, value: &str, base: &Path) -> Result<Operand, TaskError> {
+fn operand(name: &str, value: &str, base: &Path, files: &Recent) -> Result<Operand, TaskError> {
     let refused = || {
         TaskError::invalid_input(format!(
             "{name:?} takes rows, {{\"npy\":\"file.npy\"}} or {{\"random\":[rows,columns],\"seed\":1}}, not {}",
@@ -121,7 +126,7 @@ fn operand(name: &str, value: &str, base: &Path) -> Result<Operand, TaskError> {
         (Some(file), None) => {
             source.only(name, &["npy"])?;
             let (_, path) = located(&format!("{name}.npy"), file, base)?;
-            Ok(Operand::Dense(dense(npy::read_matrix(&path)?)))
+            Ok(Operand::Dense(files.matrix(&path)?))
         }
         (None, Some(lengths)) => {
             source.only(name, &["random", "seed"])?;
@@ -246,7 +251,7 @@ mod tests {
     const ONES: &str = r#"[[1,1],[1,1]]"#;
 
     fn message(line: &str) -> String {
-        let error = encode(&MatMul, line).unwrap_err();
+        let error = encode(&MatMul::default(), line).unwrap_err();
         assert_eq!(error.code, ErrorCode::InvalidInput, "{error}");
         error.message
     }
@@ -257,7 +262,7 @@ mod tests {
 
     #[test]
     fn rows_travel_as_one_buffer_and_the_product_comes_back_as_rows() {
-        let request = encode(&MatMul, r#"{"a":[[1,2],[3,-0.5]],"b":[[1e2],[6]]}"#).unwrap();
+        let request = encode(&MatMul::default(), r#"{"a":[[1,2],[3,-0.5]],"b":[[1e2],[6]]}"#).unwrap();
         let input: Input = request.payload.clone().decode().unwrap();
         assert_eq!(input.a, Operand::Dense(matrix(2, 2, &[1.0, 2.0, 3.0, -0.5])));
         assert_eq!(input.b, Operand::Dense(matrix(2, 1, &[100.0, 6.0])));
@@ -268,12 +273,12 @@ mod tests {
     #[test]
     fn empty_matrices_have_a_shape_too() {
         for (rows, shape) in [("[]", [0, 0]), ("[[],[]]", [2, 0])] {
-            let request = encode(&MatMul, &format!(r#"{{"a":{rows},"b":{ONES}}}"#)).unwrap();
+            let request = encode(&MatMul::default(), &format!(r#"{{"a":{rows},"b":{ONES}}}"#)).unwrap();
             let input: Input = request.payload.decode().unwrap();
             assert_eq!(input.a.shape(), shape);
         }
         for (product, json) in [(matrix(0, 3, &[]), r#"{"c":[]}"#), (matrix(2, 0, &[]), r#"{"c":[[],[]]}"#)] {
-            let request = encode(&MatMul, &format!(r#"{{"a":{ONES},"b":{ONES}}}"#)).unwrap();
+            let request = encode(&MatMul::default(), &format!(r#"{{"a":{ONES},"b":{ONES}}}"#)).unwrap();
             assert_eq!(tell(request, &Output::Product(product)).unwrap(), json);
         }
     }
@@ -284,7 +289,7 @@ mod tests {
         let to = Destination::new(&home.path().join("a.npy")).unwrap();
         npy::write(&to, Number::Double, &[1, 2], bytemuck::cast_slice(&[5.0, 6.0])).unwrap();
         let line = r#"{"a":{"npy":"a.npy"},"b":{"random":[4000000000,512],"seed":7},"output":"c.npy"}"#;
-        let request = encode_at(&MatMul, line, home.path()).unwrap();
+        let request = encode_at(&MatMul::default(), line, home.path()).unwrap();
         let input: Input = request.payload.clone().decode().unwrap();
         assert_eq!(input.a, Operand::Dense(matrix(1, 2, &[5.0, 6.0])));
         assert_eq!(input.b, Operand::Random { shape: [4_000_000_000, 512], seed: 7 });
@@ -298,7 +303,7 @@ mod tests {
     fn a_summary_has_sums_in_place_of_the_product() {
         let line = format!(r#"{{"a":{ONES},"b":{ONES},"return":"summary"}}"#);
         let summary = |sum| Output::Summary { shape: [2, 2], sum, trace: 4.0 };
-        let told = |output| tell(encode(&MatMul, &line).unwrap(), &output);
+        let told = |output| tell(encode(&MatMul::default(), &line).unwrap(), &output);
         assert_eq!(told(summary(8.0)).unwrap(), r#"{"shape":[2,2],"sum":8.0,"trace":4.0}"#);
         assert_eq!(told(summary(f64::NAN)).unwrap(), r#"{"shape":[2,2],"sum":"NaN","trace":4.0}"#);
         assert_eq!(told(Output::Product(matrix(1, 1, &[1.0]))).unwrap_err().code, ErrorCode::Panicked);
@@ -365,7 +370,9 @@ mod tests {
 
     #[test]
     fn a_product_that_json_cannot_express_asks_for_a_file() {
-        let told = |output| tell(encode(&MatMul, &format!(r#"{{"a":{ONES},"b":{ONES}}}"#)).unwrap(), &output);
+        let told = |output| {
+            tell(encode(&MatMul::default(), &format!(r#"{{"a":{ONES},"b":{ONES}}}"#)).unwrap(), &output)
+        };
         let error = told(Output::Product(matrix(2, 2, &[1.0, 2.0, 3.0, f64::NEG_INFINITY]))).unwrap_err();
         let expected =
             "invalid-input: c[1][1] is -inf, which JSON cannot express: give an \"output\":\"c.npy\"";
@@ -376,7 +383,7 @@ mod tests {
     #[test]
     fn a_product_whose_shape_is_a_lie_is_an_error() {
         for lie in [matrix(2, 2, &[1.0]), matrix(u64::MAX, u64::MAX, &[1.0]), matrix(1, 1, &[])] {
-            let request = encode(&MatMul, &format!(r#"{{"a":{ONES},"b":{ONES}}}"#)).unwrap();
+            let request = encode(&MatMul::default(), &format!(r#"{{"a":{ONES},"b":{ONES}}}"#)).unwrap();
             assert_eq!(tell(request, &Output::Product(lie)).unwrap_err().code, ErrorCode::Panicked);
         }
     }
@@ -387,7 +394,7 @@ mod tests {
             let doubles = bits.map(f64::from_bits).map(|x| if x.is_finite() { x } else { -0.0 });
             let [a, b, c, d, e, f] = doubles;
             let rows = serde_json::to_string(&[[a, b, c], [d, e, f]]).unwrap();
-            let request = encode(&MatMul, &format!(r#"{{"a":{rows},"b":[[1]]}}"#)).unwrap();
+            let request = encode(&MatMul::default(), &format!(r#"{{"a":{rows},"b":[[1]]}}"#)).unwrap();
             let input: Input = request.payload.clone().decode().unwrap();
             let Operand::Dense(sent) = input.a else { panic!("dense") };
             prop_assert_eq!(sent.elements.clone().into_scalars::<u64>().unwrap(), doubles.map(f64::to_bits));
