@@ -35,7 +35,7 @@ struct Item<'a> {
 }
 
 /// What stands for a string, and has the bytes of it that are being sorted by.
-pub(super) trait Keyed: Copy {
+pub(super) trait Keyed: Copy + Send {
     fn key(&self) -> u64;
     fn set_key(&mut self, key: u64);
 }
@@ -96,7 +96,7 @@ impl<'a> Texts<'a> {
 /// `cancelled` or `timeout`; the strings are then in any order.
 pub(super) fn sort<'a, T: Keyed>(
     all: &mut [T],
-    text: &impl Fn(&T) -> &'a [u8],
+    text: &(impl Fn(&T) -> &'a [u8] + Sync),
     cancel: &Cancel,
 ) -> Result<(), TaskError> {
     let mut scratch = Vec::new();
