@@ -13,8 +13,9 @@ shift || true
 
 target=${CARGO_TARGET_DIR:-target}
 cargo build --release --locked --quiet --workspace --example kernels
-if [[ ! -x $target/yardsticks/bin/python ]]; then
+if [[ ! -e $target/yardsticks/complete ]]; then
     python3 -m venv "$target/yardsticks"
     "$target/yardsticks/bin/pip" install --quiet numpy gmpy2 python-flint
+    touch "$target/yardsticks/complete"
 fi
 exec "$target/yardsticks/bin/python" scripts/bench-kernels.py "$target/release/examples/kernels" "$rounds" "$@"

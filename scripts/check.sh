@@ -14,8 +14,6 @@ RUSTDOCFLAGS="-D warnings" step cargo doc --locked --release --workspace --no-de
 if cargo deny --version >/dev/null 2>&1; then
     step cargo deny --offline --locked check bans licenses sources
 fi
-# The fuzz targets are a workspace of their own, which nothing here builds.
-step cargo tree --locked --quiet --depth 0 --manifest-path tests/fuzz/Cargo.toml
 step cargo test --release --workspace --locked
 for script in scripts/scenario-*.sh; do
     step "$script"

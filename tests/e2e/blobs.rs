@@ -177,7 +177,7 @@ async fn a_product_in_pieces_sends_each_block_once_to_each_worker() {
     assert!(product.iter().zip(&a.times(&b).elements).all(|(c, expected)| close(*c, *expected)));
     // Two pieces: half of one factor to each worker, and all of the other. 16 pieces: of 32 blocks each worker gets 8.
     let matrix = 512 * 512 * 8;
-    assert!((3 * matrix..3 * matrix + BESIDE).contains(&sent[0]), "{sent:?}");
+    assert!((2 * matrix..3 * matrix + BESIDE).contains(&sent[0]), "{sent:?}");
     assert!((2 * matrix..4 * matrix + BESIDE).contains(&sent[1]), "{sent:?}");
 }
 
@@ -191,7 +191,8 @@ async fn tasks_with_the_same_inputs_send_them_once_to_each_worker_and_anew_to_on
     let sent = network.take();
     assert!((once..2 * once + BESIDE).contains(&sent), "{sent}");
     work.run(&client).await;
-    assert!(network.take() <= sent.saturating_sub(once) + BESIDE, "they are there already");
+    let missing = (2 * once).saturating_sub(sent);
+    assert!(network.take() <= missing + 2 * BESIDE, "they are there already");
 
     for name in ["w1", "w2"] {
         cluster.kill(name);

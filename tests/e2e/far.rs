@@ -32,10 +32,11 @@ fn a_far_worker_is_kept_as_busy_as_a_near_one() {
 #[test]
 fn a_far_worker_holds_nothing_back_from_one_that_appears() {
     let (mut cluster, _proxy) = near_and_far();
-    let job = Job::sleeps(60, 200);
+    // Half a minute for the first two.
+    let job = Job::sleeps(300, 200);
     let client = cluster.run_spawn(&[], &job);
     client.wait_lines(4);
-    cluster.add_worker_with("new", &["--slots", "8"]);
+    cluster.add_worker_with("new", &["--slots", "16"]);
     let results = cluster.finish(client).expect(0).results();
     results.assert_exactly_once(job.ids()).assert_all_ok();
     // All but what the first two had by then, and did meanwhile.

@@ -53,6 +53,12 @@ impl Cancel {
         self
     }
 
+    /// The same task, without help: for whoever has threads of its own.
+    #[must_use]
+    pub fn alone(&self) -> Self {
+        Self { cores: None, ..self.clone() }
+    }
+
     /// Whether somebody is idle who could help. Where nobody is, work need not be cut up.
     pub fn has_help(&self) -> bool {
         self.cores.as_ref().is_some_and(|cores| cores.has_idle())

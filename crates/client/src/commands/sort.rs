@@ -104,7 +104,7 @@ async fn spilled(setup: &Setup, args: Sort, input: Input) -> Result<(), CommandE
     let mut sorting = kernels.start(move |cancel| {
         // Begun first: that it cannot be written is better said now.
         let output = Stream::begin(output)?;
-        input.sort(way, output, &cancel.clone().started(timeout))
+        input.sort(way, output, &cancel.alone().started(timeout))
     });
     sorting.done().await.and_then(|done| done).map_err(CommandError::Task)?;
     if setup.remarks() {

@@ -20,9 +20,12 @@ use crate::{
 };
 use futures::{Stream, StreamExt};
 use sgdt_proto::task::{ErrorCode, TaskError};
-use std::sync::{
-    Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    mem::take,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 use tokio::{
     sync::{
@@ -91,6 +94,10 @@ impl<'a> Ways<'a> {
         while let Some(chunk) = lines.recv().await {
             let mut specs = Vec::with_capacity(chunk.len());
             for Read { spec, whole } in chunk {
+                // Whoever waits for its turn keeps nobody else from theirs.
+                if whole.is_some() && !specs.is_empty() && ordinary.send(take(&mut specs)).await.is_err() {
+                    return;
+                }
                 match self.divert(spec, whole).await {
                     Ok(task) => drop(large.send(task)),
                     Err(spec) => {

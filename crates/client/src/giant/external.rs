@@ -126,6 +126,9 @@ fn rooms(budget: Budget) -> Result<Vec<Vec<Spot>>, TaskError> {
 /// file.
 pub fn scratch(tmpdir: Option<PathBuf>, output: &Path) -> PathBuf {
     let given = tmpdir.filter(|path| !path.as_os_str().is_empty());
+    // Where it really is: a name such as /dev/stdout stands for a file that is elsewhere.
+    let real = output.canonicalize();
+    let output = real.as_deref().unwrap_or(output);
     given.unwrap_or_else(|| match output.parent() {
         _ if output.exists() && !output.is_file() => std::env::temp_dir(),
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),

@@ -12,6 +12,7 @@ pub use grid::Grid;
 
 use super::{GiantError, Hands, Limits, aside, cut, flight::Flight};
 use crate::job::answer::broken;
+use bytemuck::allocation::try_zeroed_vec;
 use sgdt_proto::{
     buffer::Buffer,
     kind::matmul::{Input, KIND, Matrix, Operand, Output},
@@ -60,9 +61,9 @@ pub async fn product(
 ) -> Result<Vec<f64>, GiantError> {
     let [rows, columns] = [a.rows, b.columns].map(|length| usize::try_from(length).unwrap_or(usize::MAX));
     let len = rows.checked_mul(columns).ok_or_else(|| TaskError::too_large("the product has no end"))?;
-    let mut c = Vec::new();
-    c.try_reserve_exact(len).map_err(|_| TaskError::too_large(format!("no memory for {len} doubles")))?;
-    c.resize(len, 0.0);
+    // Zeroed by the system as it is written to.
+    let none = |()| TaskError::too_large(format!("there is no memory left for {len} doubles"));
+    let mut c: Vec<f64> = try_zeroed_vec(len).map_err(none)?;
     let put = async |tile: Tile| {
         for (place, elements) in tile.placed(columns) {
             c[place..][..elements.len()].copy_from_slice(elements);

@@ -5,6 +5,7 @@ use crate::{
     job::answer::broken,
     local::{Factored, Form, LocalKernels},
 };
+use bytemuck::allocation::try_zeroed_vec;
 use serde::Serialize;
 use sgdt_proto::{
     buffer::Buffer,
@@ -45,12 +46,19 @@ pub enum Whole {
 const LITTLE: usize = 1 << 16;
 /// nor are factorials of smaller numbers.
 const SMALL: u64 = 10_000;
+/// The answer is put together here, in memory. Of more bytes than this it is left to a worker, which says whether it has
+/// room for it; the commands for single tasks write theirs to its place as it comes.
+const MOST: u64 = 1 << 30;
+/// How many times as much memory as a factorial has bytes it takes to write it in decimal.
+const WRITING: u64 = 26;
 
 impl Whole {
     /// The product that is the answer to this input, unless its factors are made by a worker, or only its sums are wanted.
     pub fn product(input: &Payload) -> Option<Self> {
         match large::<Factors>(input)? {
-            Factors { a: Operand::Dense(a), b: Operand::Dense(b), summary: false } => {
+            Factors { a: Operand::Dense(a), b: Operand::Dense(b), summary: false }
+                if a.rows.saturating_mul(b.columns) <= MOST / size_of::<f64>() as u64 =>
+            {
                 Some(Self::Product { a, b })
             }
             _ => None,
@@ -60,7 +68,8 @@ impl Whole {
     /// The numbers that this input asks to be sorted, unless they are made by a worker, or only their sums are wanted.
     pub fn sort(input: &Payload) -> Option<Self> {
         match large::<Unsorted>(input)? {
-            Unsorted { keys: keys @ (Keys::I64(_) | Keys::F64(_)), descending, summary: false } => {
+            Unsorted { keys: Keys::Text { .. } | Keys::Lines(_) | Keys::Random { .. }, .. } => None,
+            Unsorted { keys, descending, summary: false } if input.size() as u64 <= MOST => {
                 Some(Self::Sort { keys, descending })
             }
             _ => None,
@@ -70,7 +79,9 @@ impl Whole {
     /// The factorial that this input asks for, unless only its length is wanted.
     pub fn factorial(input: &Payload) -> Option<Self> {
         match input.clone().decode().ok()? {
-            Factorial { n: n @ SMALL.., summary: false } => Some(Self::Factorial { n }),
+            Factorial { n: n @ SMALL.., summary: false } if factorial::bytes(n) <= MOST / WRITING => {
+                Some(Self::Factorial { n })
+            }
             Factorial { .. } => None,
         }
     }
@@ -126,11 +137,9 @@ async fn sorted(
         Keys::I64(buffer) => (buffer.len(), Keys::I64),
         _ => (0, Keys::I64),
     };
-    let mut words = Vec::new();
     let count = len / size_of::<u64>();
-    let none = |_| TaskError::too_large(format!("there is no memory left for {count} numbers"));
-    words.try_reserve_exact(count).map_err(none)?;
-    words.resize(count, 0u64);
+    let none = |()| TaskError::too_large(format!("there is no memory left for {count} numbers"));
+    let mut words: Vec<u64> = try_zeroed_vec(count).map_err(none)?;
     let put = async |sort::Run { offset, bytes }: sort::Run| {
         let place = bytemuck::cast_slice_mut::<u64, u8>(&mut words).get_mut(offset..);
         let place = place.and_then(|place| place.get_mut(..bytes.len()));
@@ -212,7 +221,14 @@ mod tests {
         for input in [factors(true), made] {
             assert_eq!(Whole::product(&packed(&input)), None);
         }
-        for input in [Factorial { n: 9_999, summary: false }, Factorial { n: 1 << 20, summary: true }] {
+        // Shapes need not be true before they are looked at: the worker says what is wrong.
+        let endless = Operand::Dense(Matrix { rows: 1 << 40, columns: 70, elements: unit(1, 9_100) });
+        assert_eq!(Whole::product(&packed(&Factors { a: endless, ..factors(false) })), None);
+        for input in [
+            Factorial { n: 9_999, summary: false },
+            Factorial { n: 1 << 20, summary: true },
+            Factorial { n: 1 << 31, summary: false },
+        ] {
             assert_eq!(Whole::factorial(&packed(&input)), None);
         }
         let few = Unsorted { keys: Keys::I64(unit(1, 100)), descending: false, summary: false };

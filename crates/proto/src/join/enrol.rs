@@ -80,7 +80,8 @@ impl EnrolError {
 /// unused: so the same command line serves for every start.
 ///
 /// # Errors
-/// The directory has something else, or the token is not taken. Nothing is left in it then.
+/// The directory has something else, or the token is not taken: nothing is left in it then. Or what was answered cannot be
+/// written.
 pub async fn enrol(
     nameservers: &[String],
     token: &Token,

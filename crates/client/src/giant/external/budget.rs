@@ -44,7 +44,7 @@ impl Budget {
     /// The longest record there may be. The room of a thread is enough for two, and so is what is kept between chunks
     /// for one.
     pub(super) fn longest(&self) -> u64 {
-        self.memory / 10
+        (self.memory / 10).min((self.room() / 2).saturating_sub(2 * self.block() as u64))
     }
 
     /// How much is read of the input at a time.

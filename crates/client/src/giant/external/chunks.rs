@@ -1,7 +1,7 @@
 //! The file in chunks that fit.
 
 use super::{Budget, Records};
-use crate::local::within::Spot;
+use crate::local::{Cancel, within::Spot};
 use sgdt_proto::{size::ByteSize, task::TaskError};
 use std::{
     fmt,
@@ -22,7 +22,7 @@ pub(super) struct Chunks<R> {
 
 impl<R: Records> Chunks<R> {
     /// Reads as many records as there is room to sort, and says how many bytes they have; none after the last.
-    pub(super) fn next(&mut self, room: &mut [Spot]) -> Result<usize, TaskError> {
+    pub(super) fn next(&mut self, room: &mut [Spot], cancel: &Cancel) -> Result<usize, TaskError> {
         let into: &mut [u8] = bytemuck::cast_slice_mut(room);
         let (block, most) = (self.budget.block(), into.len().saturating_sub(size_of::<Spot>()));
         // The rest has no record's end, or else it would have been part of the last chunk.
@@ -30,6 +30,7 @@ impl<R: Records> Chunks<R> {
         into.get_mut(..len).ok_or_else(|| self.too_long())?.copy_from_slice(&self.rest);
         let (mut whole, mut count) = (0, 0);
         loop {
+            cancel.check()?;
             if whole > 0 && len + R::EACH * count + block * (1 + R::EACH) > most {
                 break;
             }
@@ -49,11 +50,13 @@ impl<R: Records> Chunks<R> {
                 }
                 break;
             }
-            let (new, open) = (&into[start..len], &into[whole..len]);
+            let new = &into[start..len];
             count += self.records.count(new);
-            whole += self.records.last_end(open).unwrap_or(0);
+            whole = self.records.last_end(&into[whole..len], start - whole).map_or(whole, |end| whole + end);
         }
         self.rest.clear();
+        // No more than it needs: it grows by itself to twice that.
+        self.rest.reserve_exact(len - whole);
         self.rest.extend_from_slice(&into[whole..len]);
         Ok(whole)
     }

@@ -141,6 +141,7 @@ fn one<R: Records>(
             let mut rest = record;
             while bytes.len() + rest.len() > piece {
                 let (fits, others) = rest.split_at(piece - bytes.len());
+                shared.cancel.check()?;
                 bytes.extend_from_slice(fits);
                 out.send(bytes)?;
                 bytes = out.another()?;

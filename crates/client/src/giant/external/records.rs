@@ -24,8 +24,8 @@ pub trait Records: Copy + fmt::Debug + Send + Sync + 'static {
     /// How long the longest of these whole records is.
     fn longest(&self, bytes: &[u8]) -> usize;
 
-    /// Where the last of them ends.
-    fn last_end(&self, bytes: &[u8]) -> Option<usize>;
+    /// Where the last of them ends. None ends in the first `open` bytes.
+    fn last_end(&self, bytes: &[u8], open: usize) -> Option<usize>;
 
     /// What the last record of a file lacks, when it does not end.
     ///
@@ -90,8 +90,8 @@ impl Records for Lines {
         ends.fold((0, 0), |(start, longest), end| (end, longest.max(end - start))).1
     }
 
-    fn last_end(&self, bytes: &[u8]) -> Option<usize> {
-        memchr::memrchr(b'\n', bytes).map(|end| end + 1)
+    fn last_end(&self, bytes: &[u8], open: usize) -> Option<usize> {
+        memchr::memrchr(b'\n', bytes.get(open..)?).map(|end| open + end + 1)
     }
 
     fn missing_end(&self) -> Result<&'static [u8], TaskError> {
@@ -179,7 +179,7 @@ impl Records for Numbers {
         SIZE
     }
 
-    fn last_end(&self, bytes: &[u8]) -> Option<usize> {
+    fn last_end(&self, bytes: &[u8], _: usize) -> Option<usize> {
         Some(bytes.len() / SIZE * SIZE)
     }
 

@@ -1,7 +1,11 @@
 //! The file in sorted runs.
 
 use super::{Records, Shared, chunks::Chunks, crew, spill::Spill};
-use crate::{job::answer::broken, local::within::Spot, verify::order::Sum};
+use crate::{
+    job::answer::broken,
+    local::{Cancel, within::Spot},
+    verify::order::Sum,
+};
 use sgdt_proto::task::TaskError;
 use std::{
     ops::Range,
@@ -41,10 +45,10 @@ struct Source<R> {
 }
 
 impl<R: Records> Source<R> {
-    fn next(&mut self, room: &mut [Spot]) -> Result<Range<u64>, TaskError> {
+    fn next(&mut self, room: &mut [Spot], cancel: &Cancel) -> Result<Range<u64>, TaskError> {
         let start = self.end;
         if !self.failed {
-            self.end += self.chunks.next(room).inspect_err(|_| self.failed = true)? as u64;
+            self.end += self.chunks.next(room, cancel).inspect_err(|_| self.failed = true)? as u64;
         }
         Ok(start..self.end)
     }
@@ -64,7 +68,7 @@ pub(super) fn make<R: Records>(
         let mut writer = Writer { spill: &spill, at: 0, piece, full: shared.budget.piece() };
         loop {
             shared.cancel.check()?;
-            let range = source.lock().unwrap_or_else(PoisonError::into_inner).next(room)?;
+            let range = source.lock().unwrap_or_else(PoisonError::into_inner).next(room, shared.cancel)?;
             if range.is_empty() {
                 return Ok((runs, sum));
             }

@@ -170,6 +170,13 @@ fn temporary_files_go_where_they_are_told_or_beside_the_output() {
     assert_eq!(beside("/dev/null"), std::env::temp_dir());
     assert_eq!(scratch(Some("".into()), Path::new("/a/b")), Path::new("/a"));
     assert_eq!(scratch(Some("/large".into()), Path::new("/a/b")), Path::new("/large"));
+    // Beside the file, and not beside what stands for it.
+    let home = tempfile::tempdir().unwrap();
+    let (there, link) = (home.path().join("there"), home.path().join("link"));
+    std::fs::create_dir(&there).unwrap();
+    std::fs::write(there.join("out"), "").unwrap();
+    std::os::unix::fs::symlink(there.join("out"), &link).unwrap();
+    assert_eq!(scratch(None, &link), there.canonicalize().unwrap());
 }
 
 fn numbers(words: &[u64]) -> Vec<u8> {

@@ -1,7 +1,8 @@
 //! Matrices in files, read once where many lines name them.
 //!
 //! They are blobs: what several tasks have goes to each worker once. A file is known again by its place, its length and when it
-//! was changed. One that is changed while a job runs may be read before or after that, as ever.
+//! was changed. File systems' clocks are coarse, so one that was changed a moment ago may be changed again without its
+//! showing: it is read again each time, and still sent once.
 
 use super::{dense, npy};
 use sgdt_proto::{kind::matmul::Matrix, task::TaskError};
@@ -10,11 +11,14 @@ use std::{
     fs::{self, Metadata},
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 /// How many bytes of matrices are remembered: as many as may be under way.
 const MOST: usize = 256 << 20;
+
+/// How long ago a file must have been changed for the next change to show: more than any file system's clock takes to move.
+const SETTLED: Duration = Duration::from_secs(3);
 
 /// The matrices that were read last.
 #[derive(Debug)]
@@ -52,7 +56,8 @@ impl Recent {
     /// As for [`npy::read_matrix`].
     pub(super) fn matrix(&self, path: &Path) -> Result<Matrix, TaskError> {
         // Of a file that changes from here on, the next line sees another version.
-        let version = fs::metadata(path).ok().map(|about| Version::of(path, &about));
+        let version =
+            fs::metadata(path).ok().map(|about| Version::of(path, &about)).filter(Version::is_settled);
         if let Some(known) = version.as_ref().and_then(|version| self.recall(version)) {
             return Ok(known);
         }
@@ -97,6 +102,13 @@ impl Version {
         let inode = 0;
         Self { length: about.len(), changed: about.modified().ok(), inode, path: path.to_owned() }
     }
+
+    fn is_settled(&self) -> bool {
+        #[expect(clippy::disallowed_methods, reason = "files are dated by the calendar")]
+        let now = SystemTime::now();
+        let age = self.changed.and_then(|changed| now.duration_since(changed).ok());
+        age.is_some_and(|age| age >= SETTLED)
+    }
 }
 
 #[cfg(test)]
@@ -105,10 +117,29 @@ mod tests {
     use crate::job::{npy::header::Number, replace::Destination};
     use sgdt_proto::blob;
 
+    /// Writes a file that was changed some minutes ago.
     fn put(path: &Path, count: usize, value: f64) {
+        put_now(path, count, value);
+        let file = fs::File::options().write(true).open(path).unwrap();
+        let changed = file.metadata().unwrap().modified().unwrap();
+        file.set_modified(changed - Duration::from_secs(200) + Duration::from_millis(value as u64)).unwrap();
+    }
+
+    fn put_now(path: &Path, count: usize, value: f64) {
         let to = Destination::new(path).unwrap();
         npy::write(&to, Number::Double, &[1, count as u64], bytemuck::cast_slice(&vec![value; count]))
             .unwrap();
+    }
+
+    #[test]
+    fn a_file_that_was_changed_a_moment_ago_is_read_again() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("a.npy");
+        let files = Recent::default();
+        put_now(&path, blob::LEAST / 8, 1.0);
+        let first = files.matrix(&path).unwrap().elements;
+        let again = files.matrix(&path).unwrap().elements;
+        assert!(first.digest() == again.digest() && first.as_bytes().as_ptr() != again.as_bytes().as_ptr());
     }
 
     #[test]
