@@ -173,6 +173,30 @@ fn a_client_joins_too_and_is_no_more_than_a_client() {
 }
 
 #[test]
+fn a_client_waits_no_longer_than_it_was_told_to() {
+    let mut cluster = Cluster::builder().tls().issuing().start();
+    let token = cluster.pki().token("client", &["--name", "me"]);
+    cluster.kill_nameserver();
+    let home = cluster.path("me");
+    let waited = client(&cluster, &home, &["--wait-workers", "300ms", "join", &token]).expect(3);
+    assert!(waited.stderr.contains("within 300ms (--wait-workers)"), "{}", waited.stderr);
+    cluster.restart_nameserver();
+    client(&cluster, &home, &["join", &token]).expect(0);
+}
+
+#[test]
+fn a_name_server_does_not_issue_for_another_cluster() {
+    let cluster = Cluster::builder().tls().start();
+    let other = Pki::init(&programs().nameserver, cluster.path("other-pki"));
+    let ns = cluster.pki().issued("nameserver", "ns");
+    let mut command = cluster.command(&programs().nameserver);
+    command.args(["--listen", "127.0.0.1:0", "--tls", text(&ns), "--ca", text(&other.authority())]);
+    let mut refused = cluster.spawn("nameserver of two", command);
+    refused.expect_exit(1);
+    assert!(refused.error_lines()[0].contains("nobody could join by its tokens"));
+}
+
+#[test]
 fn a_name_server_that_holds_no_ca_takes_no_tokens() {
     let cluster = Cluster::builder().tls().start();
     let home = cluster.path("newcomer");

@@ -219,3 +219,16 @@ fn a_full_disk_is_one_clear_error_and_the_old_output_stays() {
         );
     }
 }
+
+#[test]
+fn numbers_by_another_name_are_not_sorted_as_lines() {
+    let terminal = alone();
+    let numbers = npy::encode("<i8", &[100_000], (0..100_000i64).map(|i| (i % 77).to_le_bytes()));
+    terminal.file("numbers.dat", numbers);
+    for memory in ["100KiB", "1GiB"] {
+        let args = ["numbers.dat", "-o", "out", "--plan", "local", "--memory", memory];
+        let refused = sort(&terminal, &args);
+        assert!(refused.stderr.contains("numbers.dat has the contents of a .npy file"), "{}", refused.stderr);
+        assert!(!terminal.path("out").exists());
+    }
+}

@@ -40,6 +40,7 @@ use std::{
     fmt::Display,
     io::{self, Write},
     process::ExitCode,
+    time::Duration,
 };
 use tokio::runtime;
 
@@ -139,6 +140,12 @@ pub(crate) enum CommandError {
     /// There is nobody to talk to.
     #[error("no worker is registered with {0}; start one with `worker --nameserver {0}`")]
     NoWorker(String),
+    /// Nobody took the token in time.
+    #[error(
+        "no name server at {0} has let this machine join within {wait} (--wait-workers)",
+        wait = humantime::format_duration(*.1)
+    )]
+    NotJoined(String, Duration),
     /// Workers are listed, and cannot be talked to.
     #[error("no answer from {0}")]
     Unanswered(String),
@@ -161,7 +168,7 @@ impl CommandError {
             | Self::Credentials(_)
             | Self::Nowhere
             | Self::Bench(BenchError::Size { .. }) => ExitStatus::Usage,
-            Self::Connect(_) | Self::NoWorker(_) => ExitStatus::Unreachable,
+            Self::Connect(_) | Self::NoWorker(_) | Self::NotJoined(..) => ExitStatus::Unreachable,
             Self::Interrupted(interrupted) => interrupted.0,
             Self::System(_)
             | Self::Local(_)

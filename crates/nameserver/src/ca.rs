@@ -28,6 +28,7 @@ use rcgen::{
 use sgdt_proto::{
     files::{FileError, create, directory, read},
     identity::{Identity, Role},
+    join::token::Fingerprint,
     tls::credentials::{CA, CERTIFICATE, KEY, REVOCATIONS},
 };
 use std::{
@@ -61,6 +62,14 @@ pub enum CaError {
     Missing {
         /// Where it was sought.
         directory: PathBuf,
+    },
+    /// It is not the one that the name server's own certificate is from.
+    #[error("the CA in {} is not the one that {} trusts: nobody could join by its tokens", directory.display(), tls.display())]
+    Other {
+        /// Where it is.
+        directory: PathBuf,
+        /// What `--tls` names.
+        tls: PathBuf,
     },
     /// Nothing has been issued to it.
     #[error("no certificate has been issued to {whom:?}: `nameserver ca list {}` shows all names and numbers", directory.display())]
@@ -206,12 +215,17 @@ pub(crate) fn certify(
     Ok(Certified { issued, ca: root, certificate, revocations })
 }
 
-/// Makes sure that certificates can be made.
+/// Makes sure that certificates can be made, and are good for the cluster of whoever has this directory.
 ///
 /// # Errors
-/// There is no CA, or its key cannot be read.
-pub fn check(ca: &Path) -> Result<(), CaError> {
-    read_ca(ca, CA)?;
+/// There is no CA, or its key cannot be read, or it is another cluster's.
+pub fn check(ca: &Path, tls: Option<&Path>) -> Result<(), CaError> {
+    let own = Fingerprint::of_pem(&read_ca(ca, CA)?);
+    if let Some(tls) = tls
+        && Fingerprint::of_pem(&read(&tls.join(CA))?) != own
+    {
+        return Err(CaError::Other { directory: ca.to_owned(), tls: tls.to_owned() });
+    }
     issuer(ca).map(drop)
 }
 

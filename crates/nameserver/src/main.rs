@@ -112,7 +112,7 @@ fn network(tls: Option<&Path>, strangers: bool) -> Result<Box<dyn Network>, Cred
 async fn serve(config: &Config, tls: Option<&Path>, ca: Option<PathBuf>) -> anyhow::Result<()> {
     if let Some(ca) = &ca {
         // Said now, and not to whoever has a token.
-        check(ca)?;
+        check(ca, tls)?;
     }
     let network = network(tls, ca.is_some())?;
     let mut nameserver = Nameserver::bind(config, &*network, &mut StdRng::from_os_rng()).await?;

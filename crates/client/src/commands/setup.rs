@@ -22,6 +22,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use tokio::time::timeout;
 
 /// What all commands need to know.
 pub(super) struct Setup {
@@ -85,7 +86,13 @@ impl Setup {
     pub(super) async fn join(&self, token: &Token, name: Option<&WorkerName>) -> Result<&Path, CommandError> {
         let directory = self.tls.as_deref().ok_or(CommandError::Nowhere)?;
         let (nameservers, rng) = (&self.config.name_servers, &mut SmallRng::from_os_rng());
-        enrol(nameservers, token, Role::Client, name, directory, rng).await?;
+        let joined = enrol(nameservers, token, Role::Client, name, directory, rng);
+        match timeout(self.config.wait_workers, joined).await {
+            Ok(joined) => joined?,
+            Err(_) => {
+                return Err(CommandError::NotJoined(nameservers.join(", "), self.config.wait_workers));
+            }
+        }
         Ok(directory)
     }
 

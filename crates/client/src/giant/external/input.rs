@@ -4,9 +4,10 @@ use super::{Budget, Job, Lines, Numbers, sort};
 use crate::{
     giant::plan::Task,
     job::{
+        kinds::sort::refuse_npy,
         npy::{
             self, Unread,
-            header::{Number, encode},
+            header::{MAGIC, Number, encode},
         },
         stream::Stream,
     },
@@ -133,7 +134,7 @@ impl Input {
                 }
             }
             Content::Lines(_) => {
-                let input = Box::new(file);
+                let input = text(&name, file)?;
                 sort(
                     Job { records: Lines { descending }, input, name, scratch, budget, verify },
                     &mut output,
@@ -143,6 +144,15 @@ impl Input {
         }
         output.finish()
     }
+}
+
+/// What is not numbers by another name.
+fn text(name: &Path, mut file: File) -> Result<Box<dyn Read + Send>, TaskError> {
+    let mut head = Vec::new();
+    let read = (&mut file).take(MAGIC.len() as u64).read_to_end(&mut head);
+    read.map_err(|error| cannot_read(name, &error))?;
+    refuse_npy(name, &head)?;
+    Ok(Box::new(io::Cursor::new(head).chain(file)))
 }
 
 /// How a file is sorted.

@@ -11,7 +11,10 @@ use crate::{
     job::{
         answer::broken,
         fields::{Fields, either, whole, write_json, write_string},
-        npy::{self, List, header::Number},
+        npy::{
+            self, List,
+            header::{MAGIC, Number},
+        },
         replace::{Destination, located},
     },
     verify::{self, Check},
@@ -99,11 +102,26 @@ pub fn file(input: &Path, output: &Path) -> Result<File, TaskError> {
         let message = format!("{} has more than one task can take ({MAX_MESSAGE} bytes)", input.display());
         return Err(TaskError::too_large(message));
     }
+    refuse_npy(input, &text)?;
     // As sort(1) does, so that the last line can go before another.
     if text.last().is_some_and(|&last| last != b'\n') {
         text.push(b'\n');
     }
     Ok(File { keys: Keys::Lines(text.into()), output })
+}
+
+/// A list of numbers that were sorted as lines would be none any more.
+///
+/// # Errors
+/// `invalid-input`: what was read of it is how a `.npy` file begins.
+pub(crate) fn refuse_npy(name: &Path, read: &[u8]) -> Result<(), TaskError> {
+    if read.starts_with(MAGIC) {
+        return Err(TaskError::invalid_input(format!(
+            "{} has the contents of a .npy file: numbers are sorted from files whose names end in .npy",
+            name.display()
+        )));
+    }
+    Ok(())
 }
 
 impl File {

@@ -12,7 +12,7 @@ use std::io::{self, Read};
 const MAX_HEADER: usize = 64 << 10;
 /// Where the numbers begin is a multiple of this, so that they can be mapped.
 const ALIGNMENT: usize = 64;
-const MAGIC: &[u8] = b"\x93NUMPY";
+pub(crate) const MAGIC: &[u8] = b"\x93NUMPY";
 
 /// What a header says.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -68,9 +68,9 @@ impl FromStr for Ttl {
 fn role(text: &str) -> Result<Role, String> {
     match text.parse() {
         Ok(role @ (Role::Worker | Role::Client)) => Ok(role),
-        Ok(role) => {
-            Err(format!("no token makes a {role}: write worker or client, or use `nameserver ca issue`"))
-        }
+        Ok(role) => Err(format!(
+            "tokens are not for the role {role}: write worker or client, or use `nameserver ca issue`"
+        )),
         Err(error) => Err(error.to_string()),
     }
 }
