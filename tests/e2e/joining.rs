@@ -44,8 +44,9 @@ fn after_a_name_server_restart_all_workers_are_listed_within_a_ttl() {
 fn the_cluster_script_starts_a_cluster_and_leaves_no_process() {
     let cluster = Cluster::builder().start();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let mut bash = cluster.command(Path::new("bash"));
-    bash.args(["scripts/cluster.sh", "3"]).current_dir(root);
+    // As in a terminal: what runs in the background may have been started to ignore Ctrl-C, and a shell keeps to that.
+    let mut bash = cluster.command(Path::new("env"));
+    bash.args(["--default-signal=INT", "bash", "scripts/cluster.sh", "3"]).current_dir(root);
     bash.env("SGDT_BIN_DIR", programs().client.parent().unwrap());
     let mut script: Process = cluster.spawn("cluster.sh", bash);
     script.wait_line(|line| line.contains("Ctrl-C here ends it all"));
