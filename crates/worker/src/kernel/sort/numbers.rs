@@ -84,9 +84,26 @@ pub(super) fn order_integers(words: &mut [u64], descending: bool, cancel: &Cance
 
 /// Puts doubles, given as their bits, in order.
 pub(super) fn order_doubles(words: &mut [u64], descending: bool, cancel: &Cancel) -> Result<(), TaskError> {
-    change(words, 0, &|_, word| order::double(word, descending), cancel)?;
-    radix::sort(words, |&key| key, &mut Vec::new(), cancel)?;
-    change(words, 0, &|_, key| order::undo_double(key, descending), cancel)
+    if descending {
+        order_doubles_by::<true>(words, cancel)
+    } else {
+        order_doubles_by::<false>(words, cancel)
+    }
+}
+
+/// Their keys take several operations, and are therefore kept in place of the numbers while these are in the cache.
+fn order_doubles_by<const DESCENDING: bool>(words: &mut [u64], cancel: &Cancel) -> Result<(), TaskError> {
+    let key = |&word: &u64| order::double(word, DESCENDING);
+    let leaf = |words: &mut [u64], scratch: &mut Vec<u64>| {
+        for word in &mut *words {
+            *word = order::double(*word, DESCENDING);
+        }
+        radix::sort_leaf(words, &|&key| key, scratch);
+        for key in words {
+            *key = order::undo_double(*key, DESCENDING);
+        }
+    };
+    radix::sort_with_leaves(words, key, leaf, &mut Vec::new(), cancel)
 }
 
 /// Sorts signed integers, given as their bits.

@@ -1,16 +1,17 @@
-//! Sorting by 64-bit keys, in place but for a quarter of a MiB, in time linear in the number of items.
+//! Sorting by 64-bit keys, in place but for half a MiB, in time linear in the number of items.
 //!
-//! A large slice is first dealt into some hundred buckets by the leading bits in which its keys differ at all, by
-//! swapping each item to its bucket's next place (American flag sort: McIlroy, Bostic and McIlroy, "Engineering
-//! radix sort", Computing Systems 1993; in the order of swaps of Skarupke's ska sort, which lets them overlap).
-//! A bucket that fits in the second-level cache is sorted on 16 of its bits by two counting passes from the
-//! lower byte up, and then by insertion, for which there is next to nothing left to do where keys are spread
-//! evenly, and which leaves the bucket to the standard library's sort where they are not.
+//! - [`deal`] takes a large slice apart by its keys' leading bits;
+//! - [`leaf`] sorts what fits in a cache, by the bits that follow;
+//! - [`shared`] has several threads do both.
 //!
-//! Each deal takes off at least [`MIN_BITS`] bits, so no order or distribution of keys can make it slow. All
-//! passes run in blocks between which the task may be cancelled. `shared` does all of it on several threads.
+//! All passes run in blocks between which the task may be cancelled.
 
+mod cells;
+mod deal;
+mod leaf;
 mod shared;
+
+pub(super) use leaf::sort_leaf;
 
 use crate::cancel::Cancel;
 use sgdt_proto::task::TaskError;
@@ -18,15 +19,6 @@ use sgdt_proto::task::TaskError;
 /// How much of a slice is sorted without asking whether to go on, in bytes: what two such slices take leaves
 /// room in a second-level cache of 1 MiB.
 const LEAF_BYTES: usize = 1 << 18;
-
-/// Shorter slices are left to the standard library.
-const SMALL: usize = 256;
-
-/// A deal makes at most two to the power of this many buckets: more run out of cache lines and page entries.
-const MAX_BITS: u32 = 9;
-
-/// A deal makes at least two to the power of this many buckets, unless keys differ in fewer bits.
-const MIN_BITS: u32 = 4;
 
 /// How many items a pass handles between two looks at the cancel handle.
 const BLOCK: usize = 1 << 16;
@@ -42,13 +34,36 @@ pub(super) fn sort<T: Copy + Send>(
     scratch: &mut Vec<T>,
     cancel: &Cancel,
 ) -> Result<(), TaskError> {
+    sort_with_leaves(items, &key, |items, scratch| sort_leaf(items, &key, scratch), scratch, cancel)
+}
+
+/// As [`sort`], for keys that are dear: slices that fit in the cache are sorted by `leaf`, with a scratch. By
+/// [`sort_leaf`], say, after changing the items into what has cheaper keys, and before changing them back.
+///
+/// # Errors
+/// `cancelled` or `timeout`; the items are then in any order.
+pub(super) fn sort_with_leaves<T: Copy + Send>(
+    items: &mut [T],
+    key: impl Fn(&T) -> u64 + Sync,
+    leaf: impl Fn(&mut [T], &mut Vec<T>) + Sync,
+    scratch: &mut Vec<T>,
+    cancel: &Cancel,
+) -> Result<(), TaskError> {
     if in_order(items, cancel, |a, b| key(a) <= key(b))? {
         return Ok(());
     }
     if in_order(items, cancel, |a, b| key(a) >= key(b))? {
         return reverse(items, cancel);
     }
-    shared::sort(items, &key, scratch, cancel)
+    shared::sort(items, &Order { key, leaf }, scratch, cancel)
+}
+
+/// How items are sorted.
+struct Order<K, L> {
+    /// Which of two goes first.
+    key: K,
+    /// Sorts a slice that fits in the cache.
+    leaf: L,
 }
 
 fn in_order<T>(items: &[T], cancel: &Cancel, ordered: impl Fn(&T, &T) -> bool) -> Result<bool, TaskError> {
@@ -73,156 +88,6 @@ fn reverse<T>(items: &mut [T], cancel: &Cancel) -> Result<(), TaskError> {
         }
     }
     Ok(())
-}
-
-/// Sorts a slice of any length.
-fn deal<T: Copy>(
-    items: &mut [T],
-    key: &impl Fn(&T) -> u64,
-    scratch: &mut Vec<T>,
-    cancel: &Cancel,
-) -> Result<(), TaskError> {
-    cancel.check()?;
-    if size_of_val(items) <= LEAF_BYTES {
-        sort_leaf(items, key, scratch);
-        return Ok(());
-    }
-    let mut span = Span::EMPTY;
-    for block in items.chunks(BLOCK) {
-        cancel.check()?;
-        span = span.with(block, key);
-    }
-    let leaves = size_of_val(items) / LEAF_BYTES;
-    // Twice the leaves that there are at least, so that most buckets are leaves.
-    let bits = (leaves.ilog2() + 2).clamp(MIN_BITS, MAX_BITS).min(span.bits());
-    let shift = span.bits() - bits;
-    let bucket = |item: &T| ((key(item) - span.low) >> shift) as usize;
-
-    let mut ends = vec![0; 1 << bits];
-    for block in items.chunks(BLOCK) {
-        cancel.check()?;
-        for item in block {
-            ends[bucket(item)] += 1;
-        }
-    }
-    let mut next = vec![0; ends.len()];
-    let mut total = 0;
-    for (next, end) in next.iter_mut().zip(&mut ends) {
-        *next = total;
-        total += *end;
-        *end = total;
-    }
-    // Every step puts one item where it belongs; rounds go on while any bucket has a stranger.
-    let mut dealt = false;
-    while !dealt {
-        dealt = true;
-        for own in 0..ends.len() {
-            let (from, to) = (next[own], ends[own]);
-            dealt &= from == to;
-            for start in (from..to).step_by(BLOCK) {
-                cancel.check()?;
-                for place in start..to.min(start + BLOCK) {
-                    let home = &mut next[bucket(&items[place])];
-                    items.swap(place, *home);
-                    *home += 1;
-                }
-            }
-        }
-    }
-    if shift > 0 {
-        let mut start = 0;
-        for end in ends {
-            deal(&mut items[start..end], key, scratch, cancel)?;
-            start = end;
-        }
-    }
-    Ok(())
-}
-
-/// Sorts a slice that fits in the cache, with a scratch of the same size.
-fn sort_leaf<T: Copy>(items: &mut [T], key: &impl Fn(&T) -> u64, scratch: &mut Vec<T>) {
-    let Some(&first) = items.first().filter(|_| items.len() > SMALL) else {
-        return items.sort_unstable_by_key(key);
-    };
-    if scratch.len() < items.len() {
-        scratch.resize(items.len(), first);
-    }
-    let scratch = &mut scratch[..items.len()];
-    let span = Span::EMPTY.with(items, key);
-    let shift = span.bits().saturating_sub(16);
-    let digits = |item: &T| (((key(item) - span.low) >> shift) as u16).to_le_bytes().map(usize::from);
-
-    let (mut low, mut high) = ([0; 256], [0; 256]);
-    for item in &*items {
-        let [l, h] = digits(item);
-        low[l] += 1;
-        high[h] += 1;
-    }
-    make_starts(&mut low);
-    make_starts(&mut high);
-    for item in &*items {
-        let next = &mut low[digits(item)[0]];
-        scratch[*next] = *item;
-        *next += 1;
-    }
-    for item in &*scratch {
-        let next = &mut high[digits(item)[1]];
-        items[*next] = *item;
-        *next += 1;
-    }
-    if shift > 0 {
-        insert(items, key);
-    }
-}
-
-/// Turns counts into the places where what was counted starts.
-fn make_starts(counts: &mut [usize; 256]) {
-    let mut total = 0;
-    for count in counts {
-        total += std::mem::replace(count, total);
-    }
-}
-
-/// Insertion sort, for items that are nearly in order; those that are not go to the standard library.
-fn insert<T: Copy>(items: &mut [T], key: &impl Fn(&T) -> u64) {
-    let mut moves_left = 4 * items.len();
-    for place in 1..items.len() {
-        let item = items[place];
-        let own = key(&item);
-        let mut to = place;
-        while to > 0 && key(&items[to - 1]) > own {
-            items[to] = items[to - 1];
-            to -= 1;
-        }
-        items[to] = item;
-        match moves_left.checked_sub(place - to) {
-            Some(left) => moves_left = left,
-            None => return items.sort_unstable_by_key(key),
-        }
-    }
-}
-
-/// The least and the greatest key.
-#[derive(Clone, Copy)]
-struct Span {
-    low: u64,
-    high: u64,
-}
-
-impl Span {
-    const EMPTY: Self = Self { low: u64::MAX, high: 0 };
-
-    fn with<T>(self, items: &[T], key: &impl Fn(&T) -> u64) -> Self {
-        items
-            .iter()
-            .map(key)
-            .fold(self, |Self { low, high }, key| Self { low: low.min(key), high: high.max(key) })
-    }
-
-    /// In how many of the lowest bits keys less `low` can differ.
-    fn bits(self) -> u32 {
-        u64::BITS - self.high.saturating_sub(self.low).leading_zeros()
-    }
 }
 
 #[cfg(test)]

@@ -4,43 +4,41 @@
 //! Parting moves items by swaps, without a branch that depends on a key (Lomuto's scheme; see Edelkamp and Weiß,
 //! "BlockQuicksort", ESA 2016, for why that matters).
 
-use super::{BLOCK, deal};
+use super::{BLOCK, Order, cells::sample, deal::deal};
 use crate::cancel::Cancel;
-use sgdt_proto::{kind::random, task::TaskError};
+use sgdt_proto::task::TaskError;
 
 /// Shorter slices are sorted by one thread: they take some two milliseconds.
 const SHARED: usize = 1 << 18;
 
-/// How many keys are looked at for the one to part at: it is then among the middle tenth of all.
-const SAMPLE: usize = 511;
-
 /// Sorts a slice, with the help of whoever is idle.
 pub(super) fn sort<T: Copy + Send>(
     items: &mut [T],
-    key: &(impl Fn(&T) -> u64 + Sync),
+    order: &Order<impl Fn(&T) -> u64 + Sync, impl Fn(&mut [T], &mut Vec<T>) + Sync>,
     scratch: &mut Vec<T>,
     cancel: &Cancel,
 ) -> Result<(), TaskError> {
     if items.len() <= SHARED || !cancel.has_help() {
-        return deal(items, key, scratch, cancel);
+        return deal(items, order, scratch, cancel);
     }
+    let key = &order.key;
     let pivot = middle(items, key);
     let low = part(items, &|item| key(item) < pivot, cancel)?;
     // Where half of all keys are equal there are no two sides.
     if low.min(items.len() - low) < items.len() / 8 {
-        return deal(items, key, scratch, cancel);
+        return deal(items, order, scratch, cancel);
     }
     let (left, right) = items.split_at_mut(low);
     let (left, right) =
-        cancel.join(|| sort(left, key, scratch, cancel), || sort(right, key, &mut Vec::new(), cancel));
+        cancel.join(|| sort(left, order, scratch, cancel), || sort(right, order, &mut Vec::new(), cancel));
     left.and(right)
 }
 
-/// A key near the middle of all, by a sample whose places depend on the length alone.
+/// A key near the middle of all, by a sample: it is among the middle tenth.
 fn middle<T>(items: &[T], key: &impl Fn(&T) -> u64) -> u64 {
-    let place = |draw| (random::word(items.len() as u64, draw) % items.len() as u64) as usize;
-    let mut sample: Vec<_> = (0..SAMPLE as u64).map(|draw| key(&items[place(draw)])).collect();
-    *sample.select_nth_unstable(SAMPLE / 2).1
+    let mut sample = sample(items, key);
+    let middle = sample.len() / 2;
+    *sample.select_nth_unstable(middle).1
 }
 
 /// Moves the low items before all others, and says how many there are.
@@ -86,8 +84,8 @@ fn part_alone<T: Copy>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cores::Cores;
-    use sgdt_proto::task::ErrorCode;
+    use crate::{cores::Cores, kernel::sort::radix};
+    use sgdt_proto::{kind::random, task::ErrorCode};
     use std::sync::atomic::{AtomicBool, Ordering};
 
     /// Of a task that is alone on a worker of so many slots.
@@ -112,7 +110,7 @@ mod tests {
                 let mut items: Vec<u64> = (0..len).map(key).collect();
                 let mut expected = items.clone();
                 expected.sort_unstable();
-                super::super::sort(&mut items, |item| *item, &mut Vec::new(), &helped(cores)).unwrap();
+                radix::sort(&mut items, |item| *item, &mut Vec::new(), &helped(cores)).unwrap();
                 assert!(items == expected, "{name}, {cores} cores");
             }
         }
@@ -142,7 +140,7 @@ mod tests {
             }
             *item
         };
-        sort(&mut items, &key, &mut Vec::new(), &helped(1)).unwrap();
+        radix::sort(&mut items, key, &mut Vec::new(), &helped(1)).unwrap();
         assert!(elsewhere.load(Ordering::Relaxed) && items.is_sorted());
     }
 
@@ -151,7 +149,7 @@ mod tests {
         let mut items: Vec<u64> = (0..4 * SHARED as u64).map(|i| random::word(2, i)).collect();
         let cancel = helped(2);
         cancel.cancel();
-        let result = sort(&mut items, &|item| *item, &mut Vec::new(), &cancel);
+        let result = radix::sort(&mut items, |item| *item, &mut Vec::new(), &cancel);
         assert_eq!(result.unwrap_err().code, ErrorCode::Cancelled);
     }
 }
