@@ -112,14 +112,16 @@ fn sort_keys(
     Ok(took)
 }
 
-/// n! without its twos and fives.
-fn core(n: u64, cancel: &Cancel) -> Result<Factored, TaskError> {
-    let count = |p: u64| {
-        std::iter::successors(Some(n / p), |quotient| Some(quotient / p)).take_while(|q| *q > 0).sum()
-    };
-    let limbs = Part.run(natural::Part { n, above: 0, up_to: n }, cancel)?;
+/// n! without its twos and, if that is said, without as many fives, which are zeros in decimal.
+fn core(n: u64, without_fives: bool, cancel: &Cancel) -> Result<Factored, TaskError> {
+    let limbs = Part.run(natural::Part { n, above: 0, up_to: n, without_fives }, cancel)?;
     let core = limbs.into_scalars().map_err(|len| TaskError::invalid_input(format!("{len} bytes")))?;
-    Ok(Factored { core, twos: count(2), fives: count(5) })
+    Ok(Factored { core, twos: if without_fives { count(n, 2) - count(n, 5) } else { count(n, 2) } })
+}
+
+/// How often p divides n!.
+fn count(n: u64, p: u64) -> u64 {
+    std::iter::successors(Some(n / p), |quotient| Some(quotient / p)).take_while(|q| *q > 0).sum()
 }
 
 fn factorial(n: u64, threads: u32) -> Result<Duration, TaskError> {
@@ -129,19 +131,19 @@ fn factorial(n: u64, threads: u32) -> Result<Duration, TaskError> {
             bytes.extend_from_slice(piece);
             Ok(())
         };
-        core(n, cancel)?.write(Form::Raw, cancel, keep)?;
+        core(n, false, cancel)?.write(Form::Raw, cancel, keep)?;
         Ok(bytes)
     })
 }
 
 fn decimal(n: u64, threads: u32) -> Result<Duration, TaskError> {
-    timed(threads, &core(n, &Cancel::new())?, |number, cancel| {
+    timed(threads, &core(n, true, &Cancel::new())?, |number, cancel| {
         let mut text = Vec::new();
         let keep = |piece: &[u8]| {
             text.extend_from_slice(piece);
             Ok(())
         };
-        number.write(Form::Decimal, cancel, keep)?;
+        number.write(Form::Decimal { zeros: count(n, 5) }, cancel, keep)?;
         Ok(text)
     })
 }

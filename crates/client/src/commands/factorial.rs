@@ -113,16 +113,21 @@ impl Asked {
     /// What is written, computed as it is planned.
     async fn answer(self) -> Result<Result<Answer, TaskError>, CommandError> {
         let Self { n, spec, format, planned } = &self;
-        let form = match format {
-            NumberFormat::Hex => Form::Hex,
-            NumberFormat::Raw => Form::Raw,
-            NumberFormat::Decimal | NumberFormat::Digits => Form::Decimal,
+        let Planned { hands, pieces, limits, .. } = planned;
+        let binary = async |form: Form| {
+            let number = giant::binary(hands, *n, *pieces, *limits).await?;
+            Ok(Ok(Answer::Number(number, form)))
         };
-        let computed = if self.is_ordinary() {
-            planned.hands.run(spec.clone()).await.map(|result| text(*format, result.output))
-        } else {
-            let number = giant::factored(&planned.hands, *n, planned.pieces, planned.limits).await;
-            number.map(|number| Ok(Answer::Number(number, form)))
+        let computed = match format {
+            _ if self.is_ordinary() => {
+                hands.run(spec.clone()).await.map(|result| text(*format, result.output))
+            }
+            NumberFormat::Hex => binary(Form::Hex).await,
+            NumberFormat::Raw => binary(Form::Raw).await,
+            NumberFormat::Decimal | NumberFormat::Digits => {
+                let number = giant::decimal(hands, *n, *pieces, *limits).await;
+                number.map(|(number, form)| Ok(Answer::Number(number, form)))
+            }
         };
         match computed {
             Ok(computed) => {

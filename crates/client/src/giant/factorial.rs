@@ -2,14 +2,17 @@
 //!
 //! n! is the product of p^e over the primes p up to n (e by Legendre's formula). A part has the primes of a range;
 //! ranges that multiply their bounds by the same factor give parts of about as many bits, because the primes up to
-//! x contribute n log x of them (Mertens). Twos and fives are left out: in decimal they are zeros at the end and a
-//! shift. Parts are multiplied two by two on the workers, whichever pair of neighbours is there first.
+//! x contribute n log x of them (Mertens). Twos are left out, because they are a shift, and in decimal fives, because
+//! with as many twos they are zeros at the end. Parts are multiplied two by two on the workers, whichever pair of neighbours is there first.
 //!
 //! The number is written out by whoever asked for it: in decimal it takes more than twice as many bytes. What
 //! splitting gains is bounded by that, and by the last product, which takes one worker.
 
 use super::{GiantError, Hands, Limits, flight::Flight};
-use crate::{job::answer::broken, local::Factored};
+use crate::{
+    job::answer::broken,
+    local::{Factored, Form},
+};
 use sgdt_proto::{
     buffer::Buffer,
     kind::natural::{MULTIPLY, Multiply, PART, Part},
@@ -23,22 +26,41 @@ const LARGEST: u64 = u32::MAX as u64;
 /// A place in the tree: how far from the leaves, and which one.
 type Node = (u32, u64);
 
-/// n!, from at most so many parts.
+/// n! to be written in decimal, from at most so many parts.
 ///
 /// # Errors
 /// `too-large`: nobody computes it. That of a piece.
-pub async fn factored(hands: &Hands, n: u64, parts: u32, limits: Limits) -> Result<Factored, GiantError> {
+pub async fn decimal(
+    hands: &Hands,
+    n: u64,
+    parts: u32,
+    limits: Limits,
+) -> Result<(Factored, Form), GiantError> {
+    let core = product(hands, n, parts, true, limits).await?;
+    let zeros = multiplicity(n, 5);
+    Ok((Factored { core, twos: multiplicity(n, 2) - zeros }, Form::Decimal { zeros }))
+}
+
+/// n! to be written in another form, from at most so many parts.
+///
+/// # Errors
+/// As [`decimal`].
+pub async fn binary(hands: &Hands, n: u64, parts: u32, limits: Limits) -> Result<Factored, GiantError> {
+    Ok(Factored { core: product(hands, n, parts, false, limits).await?, twos: multiplicity(n, 2) })
+}
+
+/// The limbs of n! without its factors 2, and without 5 if that is said.
+async fn product(
+    hands: &Hands,
+    n: u64,
+    parts: u32,
+    without_fives: bool,
+    limits: Limits,
+) -> Result<Vec<u64>, GiantError> {
     if n > LARGEST {
         let message = format!("{n} is larger than {LARGEST}, the largest number whose factorial is computed");
         return Err(TaskError::too_large(message).into());
     }
-    let core = product(hands, n, parts, limits).await?;
-    let core = core.into_scalars().map_err(|len| broken(&format!("{len} bytes are no limbs")))?;
-    Ok(Factored { core, twos: multiplicity(n, 2), fives: multiplicity(n, 5) })
-}
-
-/// The limbs of n! without its factors 2 and 5.
-async fn product(hands: &Hands, n: u64, parts: u32, limits: Limits) -> Result<Buffer, GiantError> {
     let mut flight = Flight::new(hands, limits);
     let bounds = bounds(n, parts);
     let mut widths = vec![bounds.len() as u64];
@@ -53,14 +75,15 @@ async fn product(hands: &Hands, n: u64, parts: u32, limits: Limits) -> Result<Bu
             let Some((node, limbs)) = flight.land().await? else { break };
             join(&mut flight, &mut waiting, &widths, node, limbs)?;
         }
-        flight.launch((0, index), PART, &Part { n, above, up_to }, size)?;
+        flight.launch((0, index), PART, &Part { n, above, up_to, without_fives }, size)?;
         above = up_to;
     }
     while let Some((node, limbs)) = flight.land().await? {
         join(&mut flight, &mut waiting, &widths, node, limbs)?;
     }
     // Of every pair the later one sends both off, so one is left: the root.
-    waiting.pop_last().map(|(_, root)| root).ok_or_else(|| broken("no part came back").into())
+    let root = waiting.pop_last().map(|(_, root)| root).ok_or_else(|| broken("no part came back"))?;
+    Ok(root.into_scalars().map_err(|len| broken(&format!("{len} bytes are no limbs")))?)
 }
 
 /// Puts a product in its place, and sends it off with its neighbour if that is there.
@@ -116,7 +139,7 @@ fn multiplicity(n: u64, p: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::local::{Cancel, Form, LocalKernels};
+    use crate::local::{Cancel, LocalKernels};
     use sgdt_proto::{
         kind::factorial::{Input, KIND, Output},
         task::ErrorCode,
@@ -139,9 +162,11 @@ mod tests {
                     text.extend_from_slice(piece);
                     Ok(())
                 };
-                let number = factored(&hands(), n, parts, limits).await.unwrap();
-                number.write(Form::Decimal, &Cancel::new(), sink).unwrap();
+                let (number, form) = decimal(&hands(), n, parts, limits).await.unwrap();
+                number.write(form, &Cancel::new(), sink).unwrap();
                 assert_eq!(Some(Buffer::from(text)), expected.decimal, "{n}! in {parts} parts");
+                let whole = binary(&hands(), n, 1, limits).await.unwrap();
+                assert_eq!(binary(&hands(), n, parts, limits).await.unwrap(), whole, "{n}! in {parts} parts");
             }
         }
     }
@@ -157,7 +182,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_nobody_computes_is_refused_at_once() {
-        let error = factored(&hands(), 1 << 32, 4, Limits::default()).await.unwrap_err();
+        let error = binary(&hands(), 1 << 32, 4, Limits::default()).await.unwrap_err();
         assert!(matches!(error, GiantError::Task(error) if error.code == ErrorCode::TooLarge));
     }
 }

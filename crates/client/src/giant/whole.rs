@@ -112,8 +112,8 @@ impl Whole {
                 encode(&Sorted::Sorted(sorted(hands, keys, descending, pieces, limits).await?))
             }
             Self::Factorial { n } => {
-                let number = factorial::factored(hands, n, pieces, limits).await?;
-                let text = decimal(number).await?;
+                let (number, form) = factorial::decimal(hands, n, pieces, limits).await?;
+                let text = written(number, form).await?;
                 encode(&Digits { digits: text.len() as u64, decimal: Some(text.into()) })
             }
         }
@@ -150,14 +150,14 @@ async fn sorted(
     Ok(wrap(Buffer::from_scalars(words)))
 }
 
-async fn decimal(number: Factored) -> Result<Vec<u8>, TaskError> {
+async fn written(number: Factored, form: Form) -> Result<Vec<u8>, TaskError> {
     let mut writing = LocalKernels::new().start(move |cancel| {
         let mut text = Vec::new();
         let keep = |piece: &[u8]| {
             text.extend_from_slice(piece);
             Ok(())
         };
-        number.write(Form::Decimal, cancel, keep).map(|()| text)
+        number.write(form, cancel, keep).map(|()| text)
     });
     writing.done().await?
 }

@@ -107,11 +107,14 @@ impl Checkable for Part {
         Some(Check::new(move |part: Buffer| {
             let (part, primes) = (limbs(&part)?, primes(self.above, self.up_to));
             let of = |prime: Prime| {
-                primes.iter().filter(|&&p| p != 2 && p != 5).fold(1, |product, &p| {
-                    let exponent =
-                        std::iter::successors(Some(self.n / p), |q| Some(q / p)).take_while(|&q| q > 0);
-                    prime.times(product, prime.power(p, exponent.sum()))
-                })
+                primes.iter().filter(|&&p| p != 2 && (p != 5 || !self.without_fives)).fold(
+                    1,
+                    |product, &p| {
+                        let exponent =
+                            std::iter::successors(Some(self.n / p), |q| Some(q / p)).take_while(|&q| q > 0);
+                        prime.times(product, prime.power(p, exponent.sum()))
+                    },
+                )
             };
             agree(|prime| (prime.limbs(&part), of(prime)))
         }))
@@ -211,7 +214,7 @@ mod tests {
                 assert!(judge(input.clone(), &wrong).is_err(), "{n}, digit {place}");
             }
 
-            let part = Part { n, above: n / 3, up_to: n };
+            let part = Part { n, above: n / 3, up_to: n, without_fives: n % 2 == 0 };
             let limbs: Buffer = computed(natural::PART, &part).await.decode().unwrap();
             assert_eq!(judge(part.clone(), &limbs), Ok(()), "{n}");
             let factors = Multiply { left: limbs.clone(), right: limbs.clone() };

@@ -11,8 +11,8 @@ pub const PART: &str = "factorial-part";
 /// The product of two naturals: [`Multiply`] gives a natural's limbs.
 pub const MULTIPLY: &str = "multiply";
 
-/// Which part of n!: the product of `p` to the power of how often it divides n!, over the primes `p` in
-/// `above < p <= up_to` other than 2 and 5. Those two make tens, and are left to whoever writes it out.
+/// Which part of n!: the product of `p` to the power of how often it divides n!, over the odd primes `p` in
+/// `above < p <= up_to`. The twos are a shift, which is left to whoever writes it out.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Part {
     /// The number whose factorial it is.
@@ -21,6 +21,8 @@ pub struct Part {
     pub above: u64,
     /// No primes greater than this.
     pub up_to: u64,
+    /// Whether 5 is left out, too: in decimal, twos and fives are zeros at the end.
+    pub without_fives: bool,
 }
 
 /// Two factors.

@@ -1,12 +1,12 @@
 //! The pieces of a factorial that several workers share: parts of it, and their products.
 //!
 //! A part is the product of p^e over the primes p of a range, e being how often p divides n!. It is computed from
-//! the highest bit of the exponents down, a squaring for each bit and a product of the primes that have the bit:
+//! the highest bit of the exponents down, a square for each bit times the product of the primes that have the bit:
 //! as little work as the swings take. Peak memory of each is documented at its `cost`.
 
 use super::{
     LITTLE, bits,
-    multiply::{product, square},
+    multiply::{product, square_times},
     small,
     swing::{multiplicity, odd_primes, tree},
 };
@@ -30,6 +30,9 @@ pub struct Multiply;
 const TREE_RATE: f64 = 1.5e8;
 const PRODUCT_RATE: f64 = 1e9;
 
+/// Products of fewer words are not worth another thread: some hundred microseconds.
+const WORTHWHILE: usize = 1 << 11;
+
 impl Kernel for Part {
     type Input = natural::Part;
     type Output = Buffer;
@@ -39,7 +42,7 @@ impl Kernel for Part {
     }
 
     /// The sieve's primes, and the last product: 14 times the part's size.
-    fn cost(&self, &natural::Part { n, above, up_to }: &natural::Part) -> Result<Cost, TaskError> {
+    fn cost(&self, &natural::Part { n, above, up_to, .. }: &natural::Part) -> Result<Cost, TaskError> {
         small(n)?;
         if above > up_to || up_to > n {
             return Err(TaskError::invalid_input(format!(
@@ -54,25 +57,40 @@ impl Kernel for Part {
 
     fn run(
         &self,
-        natural::Part { n, above, up_to }: natural::Part,
+        natural::Part { n, above, up_to, without_fives }: natural::Part,
         cancel: &Cancel,
     ) -> Result<Buffer, TaskError> {
         let n = small(n)?;
         let primes = odd_primes(small(up_to)?, cancel)?;
         let first = primes.partition_point(|&p| u64::from(p) <= above);
-        let powers: Vec<(u32, u64)> =
-            primes.iter().skip(first).filter(|&&p| p != 5).map(|&p| (p, multiplicity(n, p))).collect();
+        let powers: Vec<(u32, u64)> = primes
+            .iter()
+            .skip(first)
+            .filter(|&&p| p != 5 || !without_fives)
+            .map(|&p| (p, multiplicity(n, p)))
+            .collect();
         cancel.check()?;
         // The smallest prime has the greatest exponent.
         let length = powers.first().map_or(0, |&(_, exponent)| exponent.significant_bits());
-        let mut part = Natural::ONE;
-        for bit in (0..length).rev() {
-            let with_bit = powers.iter().take_while(|&&(_, exponent)| exponent >> bit != 0);
-            let factors = with_bit.filter(|(_, exponent)| exponent >> bit & 1 == 1).map(|&(p, _)| p);
-            part = product(&square(&part, cancel)?, &tree(&packed(factors), cancel)?, cancel)?;
-        }
-        Ok(limbs(part))
+        Ok(limbs(from_bit(0, length, &powers, cancel)?))
     }
+}
+
+/// The product of the primes to the power of their exponents' bits from `bit` on.
+fn from_bit(bit: u64, length: u64, powers: &[(u32, u64)], cancel: &Cancel) -> Result<Natural, TaskError> {
+    if bit == length {
+        return Ok(Natural::ONE);
+    }
+    let with_bit = powers.iter().take_while(|&&(_, exponent)| exponent >> bit != 0);
+    let factors = with_bit.filter(|(_, exponent)| exponent >> bit & 1 == 1).map(|&(p, _)| p);
+    let words = packed(factors);
+    let root = || from_bit(bit + 1, length, powers, cancel);
+    let (root, own) = if words.len() < WORTHWHILE {
+        (root(), tree(&words, cancel))
+    } else {
+        cancel.join(root, || tree(&words, cancel))
+    };
+    square_times(&root?, &own?, cancel)
 }
 
 impl Kernel for Multiply {
@@ -131,29 +149,31 @@ mod tests {
     use malachite_base::num::arithmetic::traits::{Factorial, Pow};
     use sgdt_proto::task::ErrorCode;
 
-    fn part(n: u64, above: u64, up_to: u64) -> Result<Natural, TaskError> {
-        let input = natural::Part { n, above, up_to };
+    fn part(n: u64, above: u64, up_to: u64, without_fives: bool) -> Result<Natural, TaskError> {
+        let input = natural::Part { n, above, up_to, without_fives };
         Part.cost(&input)?;
         natural(Part.run(input, &Cancel::new())?)
     }
 
     #[test]
     fn parts_make_up_the_factorial_wherever_it_is_cut() {
-        for n in [0u64, 1, 2, 3, 10, 97, 1_000, 9_999] {
+        for (n, without_fives) in
+            [0u64, 1, 2, 3, 10, 97, 1_000, 9_999].into_iter().flat_map(|n| [(n, false), (n, true)])
+        {
             let cuts = [1, 2, 3, 4, 5, 7, 100, 5_000];
             let mut cuts: Vec<_> = cuts.into_iter().filter(|&cut| cut < n).collect();
             cuts.push(n);
             let mut above = 0;
             let mut core = Natural::ONE;
             for cut in cuts {
-                let factors =
-                    natural::Multiply { left: limbs(core), right: limbs(part(n, above, cut).unwrap()) };
+                let part = part(n, above, cut, without_fives).unwrap();
+                let factors = natural::Multiply { left: limbs(core), right: limbs(part) };
                 core = natural(Multiply.run(factors, &Cancel::new()).unwrap()).unwrap();
                 above = cut;
             }
             let n = n as u32;
-            let (twos, fives) = (multiplicity(n, 2), multiplicity(n, 5));
-            let whole = (&core * Natural::from(10u32).pow(fives)) << (twos - fives);
+            let fives = if without_fives { multiplicity(n, 5) } else { 0 };
+            let whole = (&core * Natural::from(5u32).pow(fives)) << multiplicity(n, 2);
             assert_eq!(whole, Natural::factorial(n.into()), "{n}");
         }
     }
@@ -161,9 +181,9 @@ mod tests {
     #[test]
     fn what_is_no_part_of_a_factorial_is_refused() {
         for (n, above, up_to) in [(10, 5, 3), (10, 0, 11)] {
-            assert_eq!(part(n, above, up_to).unwrap_err().code, ErrorCode::InvalidInput);
+            assert_eq!(part(n, above, up_to, true).unwrap_err().code, ErrorCode::InvalidInput);
         }
-        assert_eq!(part(1 << 32, 0, 1).unwrap_err().code, ErrorCode::TooLarge);
+        assert_eq!(part(1 << 32, 0, 1, true).unwrap_err().code, ErrorCode::TooLarge);
         let odd = natural::Multiply { left: vec![0; 7].into(), right: vec![0; 8].into() };
         assert_eq!(Multiply.run(odd, &Cancel::new()).unwrap_err().code, ErrorCode::InvalidInput);
     }

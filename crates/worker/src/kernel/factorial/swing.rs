@@ -1,13 +1,13 @@
 //! n!, less its factors 2 and 5.
 //!
 //! n! = (floor(n/2)!)^2 * swing(n), and the swing's prime factors are read off n: p occurs as often as
-//! floor(n/p^i) is odd (Luschny, "Divide, swing and conquer the factorial!"). So n! takes one squaring for every
+//! floor(n/p^i) is odd (Luschny, "Divide, swing and conquer the factorial!"). So n! takes one square for every
 //! bit of n, and products of primes in balanced trees.
 //!
 //! Twos and fives are left out because they make tens: 10^v for v = (n/5 + n/25 + ...) is a run of zeros in the
 //! text, and the twos that remain are a shift.
 
-use super::multiply::{product, square};
+use super::multiply::{product, square_times};
 use crate::cancel::Cancel;
 use malachite_base::num::basic::traits::One;
 use malachite_nz::natural::Natural;
@@ -52,7 +52,7 @@ fn core(n: u32, primes: &[u32], cancel: &Cancel) -> Result<Natural, TaskError> {
     } else {
         cancel.join(|| of(n / 2), || swing(n, primes, cancel))
     };
-    product(&square(&half?, cancel)?, &swing?, cancel)
+    square_times(&half?, &swing?, cancel)
 }
 
 /// How often the prime `p` divides n! (Legendre).

@@ -161,7 +161,8 @@ fn number(residues: Lanes, factors: Lanes, remainders: &Remainders) -> [u64; 7] 
     for (term, inverse) in terms.into_iter().zip(INVERSES) {
         multiple += term as f64 * inverse;
     }
-    let multiple = multiple.round_ties_even() as i128;
+    // There are eight terms of less than the modulus each.
+    let multiple = i128::from(multiple.round_ties_even() as i64);
     let mut number = [0; 7];
     // Of at most 118 bits: a column has eight products of 114.
     let mut carry = 0i128;
