@@ -31,12 +31,12 @@ impl fmt::Display for Explanation<'_> {
             writeln!(f, "  a local run is faster: try --plan local")?;
         }
         write!(f, "  measured: {} here", rate(task, rates.here))?;
-        if let Some((power, Link { bytes, round_trip })) = rates.cluster {
+        if let Some((power, Link { bytes, round_trip, .. })) = rates.cluster {
             let link = bytes / 1e6;
             let trip = round_trip * 1e3;
             write!(f, "; {} on a worker, {link:.0} MB/s and {trip:.1} ms there and back", rate(task, power))?;
             if let Some(guide) = task.guide(power.rate, bytes) {
-                write!(f, "; more than {guide:.1} pieces at a time would not pay")?;
+                write!(f, "; more than {guide:.1} workers with a piece each would not pay")?;
             }
         }
         Ok(())

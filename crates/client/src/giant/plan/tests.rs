@@ -5,7 +5,11 @@ fn power(slots: u32, rate: f64) -> Power {
 }
 
 fn rates(here: Power, there: Power, bytes: f64) -> Rates {
-    Rates { here, cluster: Some((there, Link { bytes, round_trip: 1e-4 })) }
+    rates_of(here, there, bytes, there.slots)
+}
+
+fn rates_of(here: Power, there: Power, bytes: f64, workers: u32) -> Rates {
+    Rates { here, cluster: Some((there, Link { bytes, round_trip: 1e-4, workers })) }
 }
 
 fn plans(task: Task, rates: Rates) -> Plans {
@@ -37,6 +41,24 @@ fn the_guide_is_where_time_is_least_without_overlap() {
     let guide = SQUARE.guide(rate, link).unwrap();
     let time = |p: f64| 2.0 * n.powi(3) / (p * rate) + 2.0 * 8.0 * n * n * p.sqrt() / link;
     assert!(time(guide) < time(guide * 1.1) && time(guide) < time(guide / 1.1), "{guide}");
+}
+
+#[test]
+fn a_link_carries_what_pieces_have_in_common_once_to_each_worker() {
+    let matrix = 8.0 * 4096.0 * 4096.0;
+    let sent = |pieces, workers| SQUARE.phases(pieces, 1 << 40, Some(workers)).bytes / matrix;
+    // The product, and the factors: one of them whole and half of the other to each of two.
+    assert_eq!(sent(2, 2), 4.0);
+    // Nearly all of both to each, and not both four times.
+    assert!((4.0..=5.0).contains(&sent(16, 2)) && sent(256, 2) <= 5.0, "{} {}", sent(16, 2), sent(256, 2));
+    assert_eq!(sent(16, 16), 9.0);
+    // Slots of one worker share what it is sent: the same slots, behind fewer links, are as many workers' no more.
+    let seconds = |workers| {
+        let rates = rates_of(power(2, 5e10), power(16, 5e10), 1e9, workers);
+        let limits = Limits { memory: 1 << 40, verify: true, timeout: None };
+        Plans::split(&SQUARE, &rates, &limits, 16).unwrap().seconds
+    };
+    assert!(seconds(2) < 0.7 * seconds(16), "{} {}", seconds(2), seconds(16));
 }
 
 #[test]
