@@ -221,6 +221,30 @@ fn a_full_disk_is_one_clear_error_and_the_old_output_stays() {
 }
 
 #[test]
+fn a_file_of_more_than_a_task_takes_is_explained_or_refused_and_not_read() {
+    let terminal = alone();
+    let (count, header) = (700_000_000, npy::encode("<i8", &[700_000_000], std::iter::empty::<[u8; 8]>()));
+    terminal.file("in.npy", &header);
+    let sparse = fs::OpenOptions::new().write(true).open(terminal.path("in.npy")).unwrap();
+    sparse.set_len(header.len() as u64 + 8 * count).unwrap();
+    let client = terminal.client_spawn(&["sort", "in.npy", "-o", "out.npy", "--explain", "--memory", "1MiB"]);
+    client.wait_error_line(|line| line.contains("measured: "));
+    client.signal(Signal::INT);
+    let run = terminal.finish(client).expect(130);
+    assert!(
+        run.stderr.starts_with("plan: local, on ") && run.stderr.contains("predicted to take "),
+        "{}",
+        run.stderr
+    );
+    assert!(run.stderr.contains("no task takes so much at once: 4GiB at the most"), "{}", run.stderr);
+    // Too much for one task, and so for one worker; ranges of keys are cut in memory.
+    for plan in ["one", "split:4"] {
+        let run = sort(&terminal, &["in.npy", "-o", "out.npy", "--explain", "--plan", plan]).expect(2);
+        assert!(run.stderr.contains("with --plan auto or local it is sorted here"), "{}", run.stderr);
+    }
+}
+
+#[test]
 fn numbers_by_another_name_are_not_sorted_as_lines() {
     let terminal = alone();
     let numbers = npy::encode("<i8", &[100_000], (0..100_000i64).map(|i| (i % 77).to_le_bytes()));

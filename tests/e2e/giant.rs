@@ -189,7 +189,11 @@ fn task_lines_are_split_as_commands_are() {
     let run = cluster.run(&["--plan", "split:5", "--explain", "--verify"], &job).expect(0);
     let results = run.results();
     results.assert_exactly_once(job.ids()).assert_all_ok();
-    assert_eq!(run.stderr.matches("plan: split into 5 pieces over 4 slots").count(), 3, "{}", run.stderr);
+    for named in ["task m (line 1)", "task s (line 3)", "task f (line 4)"] {
+        let said = format!("plan for {named}: split into 5 pieces over 4 slots, predicted to take ");
+        assert!(run.stderr.contains(&said), "{}", run.stderr);
+    }
+    assert!(!run.stderr.contains("--plan local"), "it would be refused: {}", run.stderr);
     let who = |id| results.get(id).worker.is_some();
     assert_eq!(["m", "e", "s", "f"].map(who), [false, true, false, false]);
     assert_is_product(&cluster.path("c.npy"), &expected);

@@ -54,7 +54,10 @@ pub(super) async fn run(
     let plan = async |(n, spec): (u64, TaskSpec)| {
         let planned = match format {
             NumberFormat::Digits => planner.little(),
-            _ => planner.plan(&Task::Factorial { n }).await,
+            _ => {
+                let name = (numbers.len() > 1).then(|| format!("the factorial of {n}"));
+                planner.plan(&Task::Factorial { n }, name.as_deref()).await
+            }
         };
         Asked { n, spec, format, planned }
     };

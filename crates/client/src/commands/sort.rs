@@ -56,7 +56,7 @@ pub(super) async fn run(setup: &Setup, args: Sort) -> Result<(), CommandError> {
         Keys::Random { len, .. } => (Task::Numbers { bytes: len.saturating_mul(8) }, 0, None),
     };
     let planner = Planner::new(setup, split).await?;
-    let planned = planner.plan(&task).await;
+    let planned = planner.plan(&task, None).await;
     if planned.pieces == 1 {
         let request = File { keys, output }.request(desc).map_err(CommandError::Input)?;
         return single::whole(setup, &planned, KIND, request).await;

@@ -17,7 +17,7 @@ mod explain;
 mod task;
 
 pub use choice::{Choice, InvalidChoice};
-pub use explain::{Explanation, Spilled};
+pub use explain::{Explanation, LocalRun, Spilled};
 pub use task::Task;
 
 use super::Limits;

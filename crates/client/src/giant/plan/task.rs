@@ -2,6 +2,7 @@
 
 use super::Power;
 use crate::giant::{factorial, matmul::Grid};
+use sgdt_proto::worker::MAX_MESSAGE;
 
 /// A task, by what decides its cost.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -140,6 +141,14 @@ impl Task {
                 threads / (1.0 + FRICTION * (threads - 1.0))
             }
             _ => 1.0,
+        }
+    }
+
+    /// Whether the keys of a sort can be sent as one task.
+    pub(super) fn is_one_message(&self) -> bool {
+        match *self {
+            Self::Numbers { bytes } | Self::Lines { bytes } => bytes < MAX_MESSAGE,
+            Self::Matmul { .. } | Self::Factorial { .. } => true,
         }
     }
 

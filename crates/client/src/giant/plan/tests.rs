@@ -119,13 +119,35 @@ fn an_explanation_says_when_a_local_run_is_faster() {
     let rates = rates(power(2, 5e10), power(2, 5e10), 1e6);
     let plans = plans(SQUARE, rates);
     let (_, split) = plans.cluster.unwrap();
-    let told = Explanation { task: &SQUARE, rates: &rates, plans: &plans, chosen: split }.to_string();
-    assert!(told.starts_with("plan: split into ") && told.contains("a local run is faster"), "{told}");
-    let chosen = plans.local;
-    let told = Explanation { task: &SQUARE, rates: &rates, plans: &plans, chosen }.to_string();
+    let explanation = |name, chosen, local_run| {
+        Explanation { name, task: &SQUARE, rates: &rates, plans: &plans, chosen, local_run }.to_string()
+    };
+    let told = explanation(None, split, LocalRun::Plan);
+    assert!(told.starts_with("plan: split into ") && told.contains("faster: try --plan local"), "{told}");
+    // `run` would refuse that.
+    let told = explanation(Some("line 3"), split, LocalRun::Workers);
+    assert!(told.starts_with("plan for line 3: split into ") && !told.contains("--plan"), "{told}");
+    assert!(told.contains("faster: try --local 2 in place of --nameserver and --tls"), "{told}");
+    assert!(!explanation(None, split, LocalRun::Here).contains("try"));
+    let told = explanation(None, plans.local, LocalRun::Plan);
     assert!(
         told.starts_with("plan: local, in 2 pieces on 2 threads") && !told.contains("is faster"),
         "{told}"
     );
     assert!(told.contains("as a whole on one worker would take"), "{told}");
+}
+
+#[test]
+fn a_sort_through_a_temporary_file_says_why() {
+    let told = |bytes, memory| {
+        let task = Task::Numbers { bytes };
+        Spilled { task: Some(&task), here: power(2, 6.4e8), memory }.to_string()
+    };
+    assert!(
+        told(1 << 30, 1 << 20).contains("it would take more than --memory 1MiB"),
+        "{}",
+        told(1 << 30, 1 << 20)
+    );
+    // However much memory there is.
+    assert!(told(4 << 30, 1 << 40).contains("no task takes so much at once: 4GiB at the most"));
 }
