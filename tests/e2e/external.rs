@@ -191,6 +191,36 @@ fn an_interrupted_sort_leaves_nothing_but_the_old_output() {
 }
 
 #[test]
+fn what_a_killed_client_has_left_is_removed_by_the_next_and_no_live_ones_part_is() {
+    let terminal = alone();
+    let parts = || -> Vec<_> {
+        names(&terminal.path(".")).into_iter().filter(|name| name.ends_with(".part")).collect()
+    };
+    // Each begins its output, and waits for more input.
+    let begin = |output: &str| {
+        let before = parts().len();
+        let mut client = terminal.client_spawn(&["sort", "/dev/stdin", "-o", output, "--plan", "local"]);
+        let stdin = client.take_stdin();
+        eventually("a part", || (parts().len() > before).then_some(()));
+        (client, stdin)
+    };
+    let (live, mut input) = begin("live");
+    let lives = parts();
+    let (killed, _input) = begin("killed");
+    killed.signal(Signal::KILL);
+    terminal.finish(killed);
+    assert_eq!(parts().len(), 2, "nobody was there to remove it");
+    terminal.file("in", "b\na\n");
+    sort(&terminal, &["in", "-o", "out", "--plan", "local"]).expect(0);
+    assert_eq!(parts(), lives);
+    input.write_all(b"d\nc\n").unwrap();
+    drop(input);
+    terminal.finish(live).expect(0);
+    assert_eq!(names(&terminal.path(".")), ["in", "live", "out"]);
+    assert_eq!(fs::read_to_string(terminal.path("live")).unwrap(), "c\nd\n");
+}
+
+#[test]
 fn a_full_disk_is_one_clear_error_and_the_old_output_stays() {
     let terminal = alone();
     let values: Vec<u64> = (0..1 << 18).map(|i| word(5, i)).collect();

@@ -3,22 +3,21 @@
 //! The bytes go to a new file in the same directory, which then takes the place of the old one, so that
 //! nobody ever reads half a result, whenever the client is killed. It is not forced to the disk first: that
 //! would guard against a power cut alone, and a job of many small files would spend its time waiting.
-//! A client that is killed with SIGKILL while it writes leaves a file `.sgdt-*.part` behind, which may be deleted.
+//! A client that is killed with SIGKILL while it writes leaves such a file behind, and the next one that writes to the
+//! directory removes it (`part`).
+
+mod part;
+
+pub(super) use part::PartFile;
+pub use part::remove_unfinished;
 
 use super::fields::{shorten, string};
 use sgdt_proto::task::{ErrorCode, TaskError};
 use std::{
-    collections::BTreeSet,
-    ffi::OsString,
     fs::{self, File, OpenOptions},
     io::{self, Write},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    process,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
 };
 
 /// A file that a task's output goes to.
@@ -88,13 +87,10 @@ impl Destination {
             }
             Err(error) => return Err(cannot(error)),
         };
-        let (part, file) = PartFile::beside(&target).map_err(cannot)?;
-        let begun = Part { to: self.clone(), content: Content::File { part, file, target } };
-        if let Content::File { file, .. } = &begun.content {
-            let prepared = permissions.map_or(Ok(()), |permissions| file.set_permissions(permissions));
-            prepared.and_then(|()| file.set_len(len as u64)).map_err(cannot)?;
-        }
-        Ok(begun)
+        let part = PartFile::beside(&target).map_err(cannot)?;
+        let prepared = permissions.map_or(Ok(()), |permissions| part.file().set_permissions(permissions));
+        prepared.and_then(|()| part.file().set_len(len as u64)).map_err(cannot)?;
+        Ok(Part { to: self.clone(), content: Content::File { part, target } })
     }
 
     pub(super) fn cannot(&self, error: &io::Error) -> TaskError {
@@ -131,7 +127,7 @@ pub struct Part {
 
 #[derive(Debug)]
 enum Content {
-    File { part: PartFile, file: File, target: PathBuf },
+    File { part: PartFile, target: PathBuf },
     Kept(Vec<u8>),
     Finished,
 }
@@ -143,7 +139,7 @@ impl Part {
     /// `gave-up`, naming the file and what stands in the way.
     pub fn write_at(&mut self, offset: usize, bytes: &[u8]) -> Result<(), TaskError> {
         let written = match &mut self.content {
-            Content::File { file, .. } => file.write_all_at(bytes, offset as u64),
+            Content::File { part, .. } => part.file().write_all_at(bytes, offset as u64),
             Content::Kept(kept) => {
                 match kept.get_mut(offset..).and_then(|rest| rest.get_mut(..bytes.len())) {
                     Some(place) => {
@@ -164,7 +160,7 @@ impl Part {
     /// As [`write_at`](Self::write_at).
     pub(super) fn truncate(&mut self, len: usize) -> Result<(), TaskError> {
         let cut = match &mut self.content {
-            Content::File { file, .. } => file.set_len(len as u64),
+            Content::File { part, .. } => part.file().set_len(len as u64),
             Content::Kept(kept) => {
                 kept.truncate(len);
                 Ok(())
@@ -180,8 +176,9 @@ impl Part {
     /// `gave-up`, naming the file and what stands in the way; an old one is then as it was.
     pub fn finish(mut self) -> Result<(), TaskError> {
         match std::mem::replace(&mut self.content, Content::Finished) {
-            Content::File { part, target, .. } => {
-                part.take_place_of(&target).map_err(|error| self.to.cannot(&error))
+            Content::File { part, target } => {
+                let placed = part.take_place_of(&target);
+                placed.map(drop).map_err(|error| self.to.cannot(&error))
             }
             Content::Kept(kept) => self.to.write(&[&kept]),
             Content::Finished => Ok(()),
@@ -211,7 +208,7 @@ pub fn replace(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     match fs::metadata(path) {
         Ok(old) if old.permissions().readonly() => Err(read_only()),
         Ok(old) if old.is_file() => swap_in(&fs::canonicalize(path)?, parts, Some(old.permissions())),
-        Ok(_) => write_all(OpenOptions::new().write(true).open(path)?, parts),
+        Ok(_) => write_all(&OpenOptions::new().write(true).open(path)?, parts),
         Err(error) if error.kind() == io::ErrorKind::NotFound => swap_in(path, parts, None),
         Err(error) => Err(error),
     }
@@ -222,84 +219,15 @@ fn read_only() -> io::Error {
 }
 
 fn swap_in(path: &Path, parts: &[&[u8]], permissions: Option<fs::Permissions>) -> io::Result<()> {
-    let (part, file) = PartFile::beside(path)?;
+    let part = PartFile::beside(path)?;
     if let Some(permissions) = permissions {
-        file.set_permissions(permissions)?;
+        part.file().set_permissions(permissions)?;
     }
-    write_all(file, parts)?;
-    part.take_place_of(path)
+    write_all(part.file(), parts)?;
+    part.take_place_of(path).map(drop)
 }
 
-/// Removes what this process has begun to write and will not finish, because it ends.
-pub fn remove_unfinished() {
-    UNFINISHED.remove();
-}
-
-/// The files of this process that are not in their places yet.
-static UNFINISHED: Unfinished = Unfinished(Mutex::new(BTreeSet::new()));
-
-#[derive(Debug, Default)]
-struct Unfinished(Mutex<BTreeSet<PathBuf>>);
-
-impl Unfinished {
-    fn paths(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A new file beside `path`, of a name that no other writer has.
-    fn begin(&'static self, path: &Path) -> io::Result<(PartFile, File)> {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        loop {
-            let count = COUNT.fetch_add(1, Ordering::Relaxed);
-            let name = OsString::from(format!(".sgdt-{}-{count}.part", process::id()));
-            let part = path.with_file_name(name);
-            match OpenOptions::new().write(true).create_new(true).open(&part) {
-                Ok(file) => {
-                    self.paths().insert(part.clone());
-                    return Ok((PartFile { path: part, among: self }, file));
-                }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    fn remove(&self) {
-        for part in std::mem::take(&mut *self.paths()) {
-            // It is named so that whoever finds it knows that it may go.
-            let _ = fs::remove_file(part);
-        }
-    }
-}
-
-/// A file that is to take another's place. It is gone when it is dropped before that.
-#[derive(Debug)]
-pub(super) struct PartFile {
-    path: PathBuf,
-    among: &'static Unfinished,
-}
-
-impl PartFile {
-    /// A new file beside `path`.
-    pub(super) fn beside(path: &Path) -> io::Result<(Self, File)> {
-        UNFINISHED.begin(path)
-    }
-
-    /// Renames it.
-    pub(super) fn take_place_of(self, path: &Path) -> io::Result<()> {
-        fs::rename(&self.path, path)
-    }
-}
-
-impl Drop for PartFile {
-    fn drop(&mut self) {
-        self.among.paths().remove(&self.path);
-        // Where it has taken its place there is nothing of this name.
-        let _ = fs::remove_file(&self.path);
-    }
-}
-
-fn write_all(mut file: File, parts: &[&[u8]]) -> io::Result<()> {
+fn write_all(mut file: &File, parts: &[&[u8]]) -> io::Result<()> {
     parts.iter().try_for_each(|part| file.write_all(part))
 }
 
@@ -310,18 +238,6 @@ mod tests {
 
     fn entries(directory: &Path) -> usize {
         fs::read_dir(directory).unwrap().count()
-    }
-
-    #[test]
-    fn a_process_that_ends_leaves_nothing_unfinished_behind() {
-        let home = tempfile::tempdir().unwrap();
-        let unfinished: &'static Unfinished = Box::leak(Box::default());
-        let (part, _file) = unfinished.begin(&home.path().join("c.npy")).unwrap();
-        // The thread that writes it is never heard of again.
-        std::mem::forget(part);
-        assert_eq!(entries(home.path()), 1);
-        unfinished.remove();
-        assert_eq!(entries(home.path()), 0);
     }
 
     #[test]
