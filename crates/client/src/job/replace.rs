@@ -15,36 +15,65 @@ use super::fields::{shorten, string};
 use sgdt_proto::task::{ErrorCode, TaskError};
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::FileExt,
+    io::{self, IsTerminal, Write},
+    os::{fd::AsFd, unix::fs::FileExt},
     path::{Path, PathBuf},
 };
 
-/// A file that a task's output goes to.
+/// What a task's output goes to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Destination {
     /// As it was given, and as it is told in the result.
     shown: String,
-    /// Where that is, seen from here.
-    path: PathBuf,
+    place: Place,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Place {
+    /// A file: where it is, seen from here.
+    File(PathBuf),
+    Stdout,
 }
 
 impl Destination {
-    /// The file that the command line names.
+    /// The file that the command line names; `-` is standard output.
     ///
     /// # Errors
     /// `invalid-input`: its directory does not exist.
     pub fn new(path: &Path) -> Result<Self, TaskError> {
-        Self { shown: path.display().to_string(), path: path.to_owned() }.checked()
+        if path == Path::new("-") {
+            return Ok(Self { shown: "standard output".to_owned(), place: Place::Stdout });
+        }
+        Self::file(path.display().to_string(), path.to_owned())
     }
 
     /// The file that a field names, relative to `base`.
     ///
     /// # Errors
-    /// `invalid-input`: it is no string, or the file's directory does not exist.
+    /// `invalid-input`: it is no string, or the file's directory does not exist, or it is `-`: results have the standard
+    /// output.
     pub fn from_field(name: &str, value: &str, base: &Path) -> Result<Self, TaskError> {
         let (shown, path) = located(name, value, base)?;
-        Self { shown, path }.checked()
+        if shown == "-" {
+            return Err(TaskError::invalid_input(format!(
+                "{name:?} is a file, not standard output, where result lines go: leave it out to have the result in its \
+                 line, or write \"./-\" for a file of that name"
+            )));
+        }
+        Self::file(shown, path)
+    }
+
+    /// Makes sure that bytes which are no text do not go to a terminal.
+    ///
+    /// # Errors
+    /// `invalid-input`: they would.
+    pub fn takes_bytes(self) -> Result<Self, TaskError> {
+        if self.place == Place::Stdout && io::stdout().is_terminal() {
+            return Err(TaskError::invalid_input(
+                "the output is no text, and standard output is a terminal: name a file, or redirect it",
+            ));
+        }
+        Ok(self)
     }
 
     /// The file, as results and messages call it.
@@ -52,9 +81,21 @@ impl Destination {
         &self.shown
     }
 
-    /// Where it is, seen from here.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    /// Opens what can only be written from its start to its end, such as a pipe; `None` where there is, or will be, a
+    /// regular file.
+    ///
+    /// # Errors
+    /// `gave-up`, naming it and what stands in the way.
+    pub(super) fn device(&self) -> Result<Option<File>, TaskError> {
+        let opened = match &self.place {
+            // Not by a name such as /dev/stdout: a file behind it would be written from its start.
+            Place::Stdout => io::stdout().as_fd().try_clone_to_owned().map(File::from),
+            Place::File(path) if fs::metadata(path).is_ok_and(|about| !about.is_file()) => {
+                OpenOptions::new().write(true).open(path)
+            }
+            Place::File(_) => return Ok(None),
+        };
+        opened.map(Some).map_err(|error| self.cannot(&error))
     }
 
     /// Writes the file: these parts, one after the other.
@@ -62,7 +103,12 @@ impl Destination {
     /// # Errors
     /// `gave-up`, naming the file and what stands in the way: nothing is wrong with the task.
     pub fn write(&self, parts: &[&[u8]]) -> Result<(), TaskError> {
-        replace(&self.path, parts).map_err(|error| self.cannot(&error))
+        let written = match (&self.place, self.device()?) {
+            (_, Some(device)) => write_all(&device, parts),
+            (Place::File(path), None) => replace(path, parts),
+            (Place::Stdout, None) => Ok(()),
+        };
+        written.map_err(|error| self.cannot(&error))
     }
 
     /// Begins to write a file of so many bytes, whose parts come in any order.
@@ -71,20 +117,21 @@ impl Destination {
     /// `gave-up`, naming the file and what stands in the way; `too-large`.
     pub fn begin(&self, len: usize) -> Result<Part, TaskError> {
         let cannot = |error: io::Error| self.cannot(&error);
-        let (target, permissions) = match fs::metadata(&self.path) {
+        // Where parts cannot be written but in order.
+        let kept = || {
+            let mut kept = Vec::new();
+            kept.try_reserve_exact(len)
+                .map_err(|_| TaskError::too_large(format!("there is no memory for {len} bytes")))?;
+            kept.resize(len, 0);
+            Ok(Part { to: self.clone(), content: Content::Kept(kept) })
+        };
+        let Place::File(path) = &self.place else { return kept() };
+        let (target, permissions) = match fs::metadata(path) {
             Ok(old) if old.permissions().readonly() => return Err(cannot(read_only())),
-            Ok(old) if old.is_file() => {
-                (fs::canonicalize(&self.path).map_err(cannot)?, Some(old.permissions()))
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => (self.path.clone(), None),
-            Ok(_) => {
-                // Such as a pipe, where parts cannot be written but in order.
-                let mut kept = Vec::new();
-                kept.try_reserve_exact(len)
-                    .map_err(|_| TaskError::too_large(format!("there is no memory for {len} bytes")))?;
-                kept.resize(len, 0);
-                return Ok(Part { to: self.clone(), content: Content::Kept(kept) });
-            }
+            Ok(old) if old.is_file() => (fs::canonicalize(path).map_err(cannot)?, Some(old.permissions())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (path.clone(), None),
+            // Such as a pipe.
+            Ok(_) => return kept(),
             Err(error) => return Err(cannot(error)),
         };
         let part = PartFile::beside(&target).map_err(cannot)?;
@@ -94,27 +141,29 @@ impl Destination {
     }
 
     pub(super) fn cannot(&self, error: &io::Error) -> TaskError {
-        TaskError::new(ErrorCode::GaveUp, format!("cannot write {}: {error}", self.path.display()))
+        let name = match &self.place {
+            Place::File(path) => path.display().to_string(),
+            Place::Stdout => self.shown.clone(),
+        };
+        TaskError::new(ErrorCode::GaveUp, format!("cannot write {name}: {error}"))
     }
 
     /// Says at once what would otherwise come out after the task has run.
-    fn checked(self) -> Result<Self, TaskError> {
-        let directory = match self.path.parent() {
+    fn file(shown: String, path: PathBuf) -> Result<Self, TaskError> {
+        let directory = match path.parent() {
             Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
             Some(parent) => parent,
-            None => &self.path,
+            None => &path,
         };
-        if self.path.file_name().is_none() || self.path.is_dir() {
-            return Err(TaskError::invalid_input(format!("the output {:?} is no file's name", self.shown)));
+        if path.file_name().is_none() || path.is_dir() {
+            return Err(TaskError::invalid_input(format!("the output {shown:?} is no file's name")));
         }
         if !directory.is_dir() {
-            return Err(TaskError::invalid_input(format!(
-                "cannot write {}: the directory {} does not exist",
-                self.shown,
-                directory.display()
-            )));
+            let directory = directory.display();
+            let message = format!("cannot write {shown}: the directory {directory} does not exist");
+            return Err(TaskError::invalid_input(message));
         }
-        Ok(self)
+        Ok(Self { shown, place: Place::File(path) })
     }
 }
 

@@ -96,7 +96,7 @@ pub fn file(input: &Path, output: &Path) -> Result<File, TaskError> {
         return Err(too_large(input));
     }
     if input.extension().is_some_and(|extension| extension == "npy") {
-        return Ok(File { keys: numbers(npy::read_list(input)?), output });
+        return Ok(File { keys: numbers(npy::read_list(input)?), output: output.takes_bytes()? });
     }
     let mut text = Vec::new();
     // A pipe does not say how much will come.
