@@ -8,7 +8,7 @@ use harness::{
 };
 use sgdt_client::{
     Client, ClientConfig, TaskResult, TaskSpec,
-    giant::{self, Hands, Limits},
+    giant::{self, Hands, Limits, matmul::Grid},
     job::{kinds::ClientKinds, reader::TaskReader},
 };
 use sgdt_proto::{
@@ -179,6 +179,11 @@ async fn a_product_in_pieces_sends_each_block_once_to_each_worker() {
     let matrix = 512 * 512 * 8;
     assert!((2 * matrix..3 * matrix + BESIDE).contains(&sent[0]), "{sent:?}");
     assert!((2 * matrix..4 * matrix + BESIDE).contains(&sent[1]), "{sent:?}");
+    // And about what is predicted, which does not know where tiles go: to a worker every other tile, or some by chance.
+    for (pieces, sent) in [2, 16].into_iter().zip(sent) {
+        let predicted = 8.0 * Grid::of([512; 3], pieces, 1 << 30).delivered([512; 3], 2);
+        assert!((0.7..1.2).contains(&(sent as f64 / predicted)), "{pieces} pieces: {sent} of {predicted}");
+    }
 }
 
 #[tokio::test]

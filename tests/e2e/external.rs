@@ -191,6 +191,36 @@ fn an_interrupted_sort_leaves_nothing_but_the_old_output() {
 }
 
 #[test]
+fn what_a_killed_client_has_left_is_removed_by_the_next_and_no_live_ones_part_is() {
+    let terminal = alone();
+    let parts = || -> Vec<_> {
+        names(&terminal.path(".")).into_iter().filter(|name| name.ends_with(".part")).collect()
+    };
+    // Each begins its output, and waits for more input.
+    let begin = |output: &str| {
+        let before = parts().len();
+        let mut client = terminal.client_spawn(&["sort", "/dev/stdin", "-o", output, "--plan", "local"]);
+        let stdin = client.take_stdin();
+        eventually("a part", || (parts().len() > before).then_some(()));
+        (client, stdin)
+    };
+    let (live, mut input) = begin("live");
+    let lives = parts();
+    let (killed, _input) = begin("killed");
+    killed.signal(Signal::KILL);
+    terminal.finish(killed);
+    assert_eq!(parts().len(), 2, "nobody was there to remove it");
+    terminal.file("in", "b\na\n");
+    sort(&terminal, &["in", "-o", "out", "--plan", "local"]).expect(0);
+    assert_eq!(parts(), lives);
+    input.write_all(b"d\nc\n").unwrap();
+    drop(input);
+    terminal.finish(live).expect(0);
+    assert_eq!(names(&terminal.path(".")), ["in", "live", "out"]);
+    assert_eq!(fs::read_to_string(terminal.path("live")).unwrap(), "c\nd\n");
+}
+
+#[test]
 fn a_full_disk_is_one_clear_error_and_the_old_output_stays() {
     let terminal = alone();
     let values: Vec<u64> = (0..1 << 18).map(|i| word(5, i)).collect();
@@ -217,6 +247,30 @@ fn a_full_disk_is_one_clear_error_and_the_old_output_stays() {
             (names(&terminal.path(".")), names(&scratch)),
             (vec!["in.npy".into(), "out.npy".into(), "scratch".into()], vec![])
         );
+    }
+}
+
+#[test]
+fn a_file_of_more_than_a_task_takes_is_explained_or_refused_and_not_read() {
+    let terminal = alone();
+    let (count, header) = (700_000_000, npy::encode("<i8", &[700_000_000], std::iter::empty::<[u8; 8]>()));
+    terminal.file("in.npy", &header);
+    let sparse = fs::OpenOptions::new().write(true).open(terminal.path("in.npy")).unwrap();
+    sparse.set_len(header.len() as u64 + 8 * count).unwrap();
+    let client = terminal.client_spawn(&["sort", "in.npy", "-o", "out.npy", "--explain", "--memory", "1MiB"]);
+    client.wait_error_line(|line| line.contains("measured: "));
+    client.signal(Signal::INT);
+    let run = terminal.finish(client).expect(130);
+    assert!(
+        run.stderr.starts_with("plan: local, on ") && run.stderr.contains("predicted to take "),
+        "{}",
+        run.stderr
+    );
+    assert!(run.stderr.contains("no task takes so much at once: 4GiB at the most"), "{}", run.stderr);
+    // Too much for one task, and so for one worker; ranges of keys are cut in memory.
+    for plan in ["one", "split:4"] {
+        let run = sort(&terminal, &["in.npy", "-o", "out.npy", "--explain", "--plan", plan]).expect(2);
+        assert!(run.stderr.contains("with --plan auto or local it is sorted here"), "{}", run.stderr);
     }
 }
 

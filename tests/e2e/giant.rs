@@ -189,7 +189,11 @@ fn task_lines_are_split_as_commands_are() {
     let run = cluster.run(&["--plan", "split:5", "--explain", "--verify"], &job).expect(0);
     let results = run.results();
     results.assert_exactly_once(job.ids()).assert_all_ok();
-    assert_eq!(run.stderr.matches("plan: split into 5 pieces over 4 slots").count(), 3, "{}", run.stderr);
+    for named in ["task m (line 1)", "task s (line 3)", "task f (line 4)"] {
+        let said = format!("plan for {named}: split into 5 pieces over 4 slots, predicted to take ");
+        assert!(run.stderr.contains(&said), "{}", run.stderr);
+    }
+    assert!(!run.stderr.contains("--plan local"), "it would be refused: {}", run.stderr);
     let who = |id| results.get(id).worker.is_some();
     assert_eq!(["m", "e", "s", "f"].map(who), [false, true, false, false]);
     assert_is_product(&cluster.path("c.npy"), &expected);
@@ -217,6 +221,45 @@ fn a_local_plan_needs_no_cluster_and_any_other_does() {
     for plan in ["auto", "one", "split:2"] {
         alone(&terminal, &[&product[..], &["--plan", plan]].concat()).expect(3);
     }
+    // What is empty is nobody's work.
+    integers(&terminal, 0);
+    terminal.file("in.txt", "");
+    for (input, output) in [("in.npy", "out.npy"), ("in.txt", "out.txt")] {
+        alone(&terminal, &["sort", input, "-o", output]).expect(0);
+        let sorted = fs::read(terminal.path(output)).unwrap();
+        assert!(sorted.is_empty() || npy::decode::<8>(&sorted).1 == [0]);
+        alone(&terminal, &["sort", input, "-o", output, "--plan", "one"]).expect(3);
+    }
+}
+
+#[test]
+fn a_dash_is_standard_output() {
+    let cluster = Cluster::start(1);
+    let expected = factors(&cluster);
+    let values = integers(&cluster, 1000);
+    cluster.file("in.txt", "b\na");
+    // Behind what is there already, and not over it.
+    let bytes = |args: &[&str]| {
+        let mut command = cluster.client_command(args);
+        cluster.file("all", "before");
+        let all = fs::OpenOptions::new().append(true).open(cluster.path("all")).unwrap();
+        assert!(command.stdout(all).status().unwrap().success(), "{args:?}");
+        fs::read(cluster.path("all")).unwrap().strip_prefix(b"before").unwrap().to_vec()
+    };
+    for plan in ["one", "local", "split:3"] {
+        cluster.file("c.npy", bytes(&["matmul", "a.npy", "b.npy", "-o", "-", "--plan", plan]));
+        assert_is_product(&cluster.path("c.npy"), &expected);
+        cluster.file("out.npy", bytes(&["sort", "in.npy", "-o", "-", "--plan", plan]));
+        assert!(read_integers(&cluster.path("out.npy")) == values, "{plan}");
+        assert_eq!(bytes(&["sort", "in.txt", "-o", "-", "--plan", plan]), b"a\nb\n", "{plan}");
+        assert_eq!(bytes(&["factorial", "5", "-o", "-", "--plan", plan]), b"120\n", "{plan}");
+    }
+    assert_eq!(bytes(&["sort", "in.txt", "-o", "-", "--memory", "1"]), b"a\nb\n");
+    assert_eq!(cluster.client_with_input(&["sort", "-", "-o", "-"], "d\nc").expect(0).stdout, "c\nd\n");
+    let line = r#"{"task":"sort","npy":"in.npy","output":"-"}"#;
+    let run = cluster.client_with_input(&["run"], line).expect(1);
+    assert!(run.stdout.contains("a file, not standard output"), "{}", run.stdout);
+    assert!(!cluster.path("-").exists());
 }
 
 #[test]

@@ -152,7 +152,7 @@ pub struct Matmul {
     /// The right factor
     #[arg(value_name = "B.npy")]
     pub b: PathBuf,
-    /// Where the product goes
+    /// Where the product goes; - is standard output
     #[arg(short, long, env = "SGDT_OUTPUT", value_name = "C.npy")]
     pub output: PathBuf,
     /// Where it is computed, and in how many pieces
@@ -166,7 +166,7 @@ pub struct Factorial {
     /// Of which numbers
     #[arg(value_name = "N", required = true)]
     pub n: Vec<u64>,
-    /// Where they go, one number a line [default: standard output]
+    /// Where they go, one number a line; - is standard output, as is nothing
     #[arg(short, long, env = "SGDT_OUTPUT", value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// How they are written
@@ -193,10 +193,10 @@ pub enum NumberFormat {
 /// `sort`
 #[derive(Args, Clone, PartialEq, Debug)]
 pub struct Sort {
-    /// What to sort: a .npy list of 64-bit integers or doubles, or any file by line
+    /// What to sort: a .npy list of 64-bit integers or doubles, or any file by line; - is standard input, by line
     #[arg(value_name = "IN")]
     pub input: PathBuf,
-    /// Where it goes
+    /// Where it goes; - is standard output
     #[arg(short, long, env = "SGDT_OUTPUT", value_name = "OUT")]
     pub output: PathBuf,
     /// The largest first

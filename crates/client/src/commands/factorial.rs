@@ -28,7 +28,7 @@ use sgdt_proto::{
     payload::Payload,
     task::{ErrorCode, TaskError},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 /// Computes and writes. What is done when the program is told to end is written, too.
 pub(super) async fn run(
@@ -41,6 +41,11 @@ pub(super) async fn run(
         let message = format!("--format raw writes one number, and there are {}", numbers.len());
         return Err(CommandError::Input(TaskError::invalid_input(message)));
     }
+    if format == NumberFormat::Raw {
+        let to = Destination::new(output.as_deref().unwrap_or(Path::new("-")));
+        to.and_then(Destination::takes_bytes).map_err(CommandError::Input)?;
+    }
+    let output = output.filter(|path| path != Path::new("-"));
     let output = output.map(|path| Destination::new(&path)).transpose().map_err(CommandError::Input)?;
     let spec = |&n: &u64| {
         let input = Input { n, summary: format == NumberFormat::Digits };
@@ -54,7 +59,10 @@ pub(super) async fn run(
     let plan = async |(n, spec): (u64, TaskSpec)| {
         let planned = match format {
             NumberFormat::Digits => planner.little(),
-            _ => planner.plan(&Task::Factorial { n }).await,
+            _ => {
+                let name = (numbers.len() > 1).then(|| format!("the factorial of {n}"));
+                planner.plan(&Task::Factorial { n }, name.as_deref()).await
+            }
         };
         Asked { n, spec, format, planned }
     };

@@ -24,7 +24,7 @@ pub(super) async fn run(setup: &Setup, args: Matmul) -> Result<(), CommandError>
     let read = blocking(move || matmul::files(&a, &b, &output)).await;
     let Files { a, b, output } = read.map_err(CommandError::Input)?;
     let planner = Planner::new(setup, split).await?;
-    let planned = planner.plan(&Task::Matmul { shape: [a.rows, a.columns, b.columns] }).await;
+    let planned = planner.plan(&Task::Matmul { shape: [a.rows, a.columns, b.columns] }, None).await;
     if planned.pieces == 1 {
         let request = Files { a, b, output }.request().map_err(CommandError::Input)?;
         return single::whole(setup, &planned, KIND, request).await;

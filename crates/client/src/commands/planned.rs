@@ -9,7 +9,7 @@ use crate::{
     client::Client,
     giant::{
         GiantError, Hands, Limits,
-        plan::{Choice, Explanation, Place, Plan, Plans, Task},
+        plan::{Choice, Explanation, LocalRun, Place, Plan, Plans, Task},
         rates,
     },
     local::LocalKernels,
@@ -55,8 +55,8 @@ impl Planner {
         Ok(Self { split, limits, remarks: setup.remarks(), here, kernels, cluster })
     }
 
-    /// Decides about a task, and says so if that was asked for.
-    pub(super) async fn plan(&self, task: &Task) -> Planned {
+    /// Decides about a task, and says so if that was asked for: by this name, where there are others.
+    pub(super) async fn plan(&self, task: &Task, name: Option<&str>) -> Planned {
         let there = self.cluster.as_ref().map(|(_, client)| Hands::Cluster(client.clone()));
         let usual = rates::usual(task, &self.here, there.as_ref());
         let rough = Plans::of(task, &usual, &self.limits);
@@ -77,7 +77,8 @@ impl Planner {
             (Choice::One | Choice::Auto, Some((one, _))) => one,
         };
         if explain {
-            remark(&Explanation { task, rates: &rates, plans: &plans, chosen });
+            let (rates, plans) = (&rates, &plans);
+            remark(&Explanation { name, task, rates, plans, chosen, local_run: LocalRun::Plan });
         }
         let Plan { place, pieces, .. } = chosen;
         let hands = there.filter(|_| place == Place::Cluster).unwrap_or_else(|| self.here.clone());

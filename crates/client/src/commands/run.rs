@@ -5,7 +5,7 @@ use crate::{
     cli::{Run, Split},
     exit::ExitStatus,
     flow::{self, Counters, Job, OnFailure, Outcome, Splitting},
-    giant::plan::{Choice, Explanation},
+    giant::plan::{Choice, Explanation, LocalRun},
     interrupt::Interrupt,
     job::{
         kinds::ClientKinds,
@@ -32,9 +32,10 @@ pub(super) async fn run(
 ) -> Result<ExitStatus, CommandError> {
     let progress = Progress::new(setup.progress).beside_results(setup.progress, is_standard(&args.output));
     let timeout = setup.task_timeout;
+    let local_run = if setup.is_local() { LocalRun::Here } else { LocalRun::Workers };
     let prepare = async {
         // Opening a pipe waits for whoever is at its other end.
-        let opened = spawn_blocking(move || open(args, kinds, timeout)).await;
+        let opened = spawn_blocking(move || open(args, kinds, timeout, local_run)).await;
         let opened = opened.map_err(|error| CommandError::System(error.into()))??;
         let cluster = setup.cluster().await?;
         let client = cluster.connect().await?;
@@ -80,7 +81,12 @@ struct Opened {
     failed_before: u64,
 }
 
-fn open(args: Run, kinds: ClientKinds, task_timeout: Option<Duration>) -> Result<Opened, CommandError> {
+fn open(
+    args: Run,
+    kinds: ClientKinds,
+    task_timeout: Option<Duration>,
+    local_run: LocalRun,
+) -> Result<Opened, CommandError> {
     let Run { tasks, output, ordered, resume, fail_fast, split } = args;
     let Split { plan, explain, memory, verify } = split;
     if plan == Choice::Local {
@@ -103,7 +109,7 @@ fn open(args: Run, kinds: ClientKinds, task_timeout: Option<Duration>) -> Result
         (true, None) => OnFailure::CancelRead,
     };
     let explain: Option<fn(&Explanation<'_>)> = explain.then_some(|explanation| remark(explanation));
-    let splitting = Splitting { plan, memory: memory.0, explain };
+    let splitting = Splitting { plan, memory: memory.0, explain, local_run };
     let job = Job { tasks: reader.resuming(done), results, task_timeout, verify, splitting, on_failure };
     Ok(Opened { job, size, failed_before })
 }
@@ -132,7 +138,7 @@ mod tests {
     }
 
     fn open_all(args: Run) -> Result<Opened, CommandError> {
-        open(args, ClientKinds::builtin(), None)
+        open(args, ClientKinds::builtin(), None, LocalRun::Workers)
     }
 
     #[test]

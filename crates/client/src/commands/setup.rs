@@ -74,6 +74,11 @@ impl Setup {
         self.progress != ProgressMode::Never
     }
 
+    /// Whether the workers are in this process.
+    pub(super) fn is_local(&self) -> bool {
+        self.local.is_some()
+    }
+
     /// The network that is meant.
     fn network(&self) -> Result<Arc<dyn Network>, CredentialsError> {
         let Some(directory) = &self.tls else { return Ok(Arc::new(Tcp)) };

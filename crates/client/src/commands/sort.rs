@@ -26,18 +26,29 @@ use crate::{
     summary::Seconds,
 };
 use sgdt_proto::kind::sort::{KIND, Keys};
-use std::{env, path::PathBuf};
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
 use tokio::time::Instant;
 
-pub(super) async fn run(setup: &Setup, args: Sort) -> Result<(), CommandError> {
+pub(super) async fn run(setup: &Setup, mut args: Sort) -> Result<(), CommandError> {
+    if args.input == Path::new("-") {
+        args.input = "/dev/stdin".into();
+    }
     if matches!(args.split.plan, Choice::Auto | Choice::Local) {
         let (path, memory) = (args.input.clone(), args.split.memory.0);
         let opened = blocking(move || {
             let input = Input::open(&path)?;
-            Ok(if input.fits(memory)? { None } else { Some(input) })
+            Ok((input.is_empty(), if input.fits(memory)? { None } else { Some(input) }))
         });
-        if let Some(input) = opened.await.map_err(CommandError::Input)? {
+        let (empty, too_large) = opened.await.map_err(CommandError::Input)?;
+        if let Some(input) = too_large {
             return spilled(setup, args, input).await;
+        }
+        if empty {
+            // Nothing is no task for anybody else.
+            args.split.plan = Choice::Local;
         }
     }
     let Sort { input, output, desc, split } = args;
@@ -56,7 +67,7 @@ pub(super) async fn run(setup: &Setup, args: Sort) -> Result<(), CommandError> {
         Keys::Random { len, .. } => (Task::Numbers { bytes: len.saturating_mul(8) }, 0, None),
     };
     let planner = Planner::new(setup, split).await?;
-    let planned = planner.plan(&task).await;
+    let planned = planner.plan(&task, None).await;
     if planned.pieces == 1 {
         let request = File { keys, output }.request(desc).map_err(CommandError::Input)?;
         return single::whole(setup, &planned, KIND, request).await;
@@ -99,7 +110,8 @@ async fn spilled(setup: &Setup, args: Sort, input: Input) -> Result<(), CommandE
     }
     let scratch = external::scratch(env::var_os("TMPDIR").map(PathBuf::from), &output);
     let way = Way { descending, budget, scratch, verify: split.verify };
-    let output = Destination::new(&output).map_err(CommandError::Input)?;
+    let output = Destination::new(&output).and_then(|output| input.checked(output));
+    let output = output.map_err(CommandError::Input)?;
     let timeout = setup.task_timeout;
     let mut sorting = kernels.start(move |cancel| {
         // Begun first: that it cannot be written is better said now.

@@ -7,13 +7,13 @@
 //! There is one of them at a time, and unless somebody says how to split them only while slots are idle: many large tasks
 //! keep all workers busy by themselves, and whole ones cost less.
 
-use super::reading::Read;
+use super::reading::{Named, Read};
 use crate::{
     client::Client,
     dispatch::{TaskResult, TaskSpec},
     giant::{
         GiantError, Hands, Limits, Whole,
-        plan::{Choice, Explanation, Plan, Plans},
+        plan::{Choice, Explanation, LocalRun, Plan, Plans},
         rates,
     },
     local::LocalKernels,
@@ -47,6 +47,8 @@ pub struct Splitting {
     pub memory: u64,
     /// Who is told what is planned.
     pub explain: Option<fn(&Explanation<'_>)>,
+    /// How they could have it computed in this process.
+    pub local_run: LocalRun,
 }
 
 impl Splitting {
@@ -72,7 +74,7 @@ pub(super) struct Ways<'a> {
 /// A task that is to be split, if that pays.
 pub(super) struct Large<'a> {
     spec: TaskSpec,
-    whole: Box<Whole>,
+    whole: Box<Named>,
     /// Among all tasks.
     number: u64,
     _turn: SemaphorePermit<'a>,
@@ -113,11 +115,11 @@ impl<'a> Ways<'a> {
     }
 
     /// Takes a task out of the stream, or gives it back.
-    async fn divert(&self, spec: TaskSpec, whole: Option<Box<Whole>>) -> Result<Large<'_>, TaskSpec> {
+    async fn divert(&self, spec: TaskSpec, whole: Option<Box<Named>>) -> Result<Large<'_>, TaskSpec> {
         let Some(whole) = whole else { return Err(spec) };
         let turn = match self.splitting.plan {
             Choice::Split(_) => self.turn.acquire().await.ok(),
-            Choice::Auto if self.has_idle_slots() && self.seconds(&whole) >= WORTH_A_PLAN => {
+            Choice::Auto if self.has_idle_slots() && self.seconds(&whole.whole) >= WORTH_A_PLAN => {
                 self.turn.try_acquire().ok()
             }
             Choice::Auto | Choice::Local | Choice::One => None,
@@ -175,10 +177,10 @@ impl<'a> Ways<'a> {
         tasks.then(async |Large { spec, whole, number, _turn }| (number, self.result(spec, *whole).await))
     }
 
-    async fn result(&self, spec: TaskSpec, whole: Whole) -> TaskResult {
+    async fn result(&self, spec: TaskSpec, Named { whole, name }: Named) -> TaskResult {
         let (kind, limits, hands, began) =
             (spec.kind.clone(), self.limits(Some(&spec)), self.hands(), Instant::now());
-        let done = match self.pieces(&whole, limits).await {
+        let done = match self.pieces(&whole, &name, limits).await {
             1 => hands.run(spec).await,
             pieces => {
                 drop(spec);
@@ -202,9 +204,9 @@ impl<'a> Ways<'a> {
     }
 
     /// In how many pieces a task is best computed.
-    async fn pieces(&self, whole: &Whole, limits: Limits) -> u32 {
+    async fn pieces(&self, whole: &Whole, name: &str, limits: Limits) -> u32 {
         let (task, here, there) = (whole.task(), Hands::Local(LocalKernels::new()), self.hands());
-        let Splitting { plan, explain, .. } = self.splitting;
+        let Splitting { plan, explain, local_run, .. } = self.splitting;
         let rates = if explain.is_some() || plan == Choice::Auto {
             rates::measure(&task, &here, Some(&there), limits).await
         } else {
@@ -217,7 +219,8 @@ impl<'a> Ways<'a> {
             (_, None) => None,
         };
         if let (Some(explain), Some(chosen)) = (explain, chosen) {
-            explain(&Explanation { task: &task, rates: &rates, plans: &plans, chosen });
+            let name = Some(name);
+            explain(&Explanation { name, task: &task, rates: &rates, plans: &plans, chosen, local_run });
         }
         chosen.map_or(1, |Plan { pieces, .. }| pieces)
     }

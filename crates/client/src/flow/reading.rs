@@ -5,11 +5,16 @@ use crate::{
     dispatch::TaskSpec,
     giant::Whole,
     job::{
+        fields::shorten,
+        id::LineId,
         reader::{TaskFile, TaskReader},
-        ticket::TaskLine,
+        ticket::{TaskLine, Ticket},
     },
 };
-use sgdt_proto::task::{ErrorCode, TaskError};
+use sgdt_proto::{
+    printable::Printable,
+    task::{ErrorCode, TaskError},
+};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc::{Sender, UnboundedSender};
 use tokio_util::sync::CancellationToken;
@@ -22,7 +27,14 @@ const BYTES: usize = 256 << 10;
 pub(super) struct Read {
     pub(super) spec: TaskSpec,
     /// The same, if it can be split.
-    pub(super) whole: Option<Box<Whole>>,
+    pub(super) whole: Option<Box<Named>>,
+}
+
+/// A task that can be split.
+pub(super) struct Named {
+    pub(super) whole: Whole,
+    /// What its author knows it by.
+    pub(super) name: String,
 }
 
 pub(super) struct Reading {
@@ -71,7 +83,8 @@ impl Reading {
             Ok((kind, payload)) => {
                 let check = if self.verify { self.tasks.check(&kind, &payload) } else { None };
                 ticket.checked = check.is_some();
-                let whole = if self.split { self.tasks.whole(&kind, &payload).map(Box::new) } else { None };
+                let whole = if self.split { self.tasks.whole(&kind, &payload) } else { None };
+                let whole = whole.map(|whole| Box::new(Named { whole, name: name(&ticket) }));
                 specs.push(Read { spec: TaskSpec { kind, payload, timeout: self.timeout, check }, whole });
                 Filed::Sent(ticket)
             }
@@ -87,6 +100,14 @@ impl Reading {
             let _ = self.specs.blocking_send(specs);
         }
         true
+    }
+}
+
+/// A task's line, and its id where it has one of its own.
+fn name(Ticket { id, line, .. }: &Ticket) -> String {
+    match id {
+        LineId::Given(id) => format!("task {} (line {line})", Printable(&shorten(id))),
+        LineId::Number(_) | LineId::Malformed(_) => format!("line {line}"),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     client::{Client, ClientConfig},
-    giant::plan::Choice,
+    giant::plan::{Choice, LocalRun},
     job::{kinds::ClientKinds, writer::Order},
     local::LocalCluster,
 };
@@ -72,7 +72,12 @@ fn job(tasks: impl Read + Send + 'static, order: Order, on_failure: OnFailure, o
         results: ResultWriter::new(Box::new(out.clone()), "memory", order),
         task_timeout: None,
         verify: false,
-        splitting: Splitting { plan: Choice::Auto, memory: 64 << 20, explain: None },
+        splitting: Splitting {
+            plan: Choice::Auto,
+            memory: 64 << 20,
+            explain: None,
+            local_run: LocalRun::Here,
+        },
         on_failure,
     }
 }

@@ -31,12 +31,17 @@ impl Hands {
         }
     }
 
-    /// Whether of so many pieces some go to the same place over a network, so that what they have in common is worth
-    /// sending once.
-    pub(super) fn send_again(&self, pieces: u64) -> bool {
+    /// To how many workers pieces go over a network, by what is known now; `None` where they stay here.
+    pub fn workers(&self) -> Option<u32> {
         match self {
-            Self::Cluster(client) => pieces > client.membership().borrow().members().len() as u64,
-            Self::Local(_) => false,
+            Self::Cluster(client) => {
+                let membership = client.membership();
+                let known = membership.borrow();
+                let members = known.members();
+                let staying = members.values().filter(|member| !member.draining);
+                Some(u32::try_from(staying.count()).unwrap_or(u32::MAX))
+            }
+            Self::Local(_) => None,
         }
     }
 

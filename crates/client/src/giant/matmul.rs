@@ -91,7 +91,7 @@ pub async fn tiles(
     let (m, k, n) = (factors.rows, factors.inner, factors.columns);
     let grid = Grid::of([m, k, n].map(|x| x as u64), pieces, limits.memory / (u64::from(hands.slots()) + 1));
     let (down, across) = (grid.rows as usize, grid.columns as usize);
-    let again = hands.send_again(grid.tiles());
+    let again = hands.workers().is_some_and(|workers| grid.is_shared(workers));
     let mut blocks = Vec::with_capacity(down);
     for row in 0..down {
         blocks.push(factors.block(cut(m, down, row))?);

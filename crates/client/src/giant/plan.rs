@@ -4,16 +4,20 @@
 //! one piece does in the end, and what this process does itself, such as cutting a list into ranges. Transfer and
 //! shared work overlap as far as there are several rounds of pieces: of the shorter of the two, one round does not.
 //!
-//! For square matrices of N rows, and without overlap, time is least with p* = (2 N b / (s R))^(2/3) workers, for
-//! b bytes a second on the client's link, s bytes an element, and R flop/s a worker: compute time shrinks as 1/p,
-//! while the bytes sent grow as the square root of p. More pieces at a time than that do not pay.
+//! What pieces have in common is sent to each worker once, so the bytes depend on how many workers there are, and pieces
+//! beyond one a worker add little to them.
+//!
+//! For square matrices of N rows, workers of one slot, a piece for each, and without overlap, time is least with
+//! p* = (2 N b / (s R))^(2/3) workers, for b bytes a second on the client's link, s bytes an element, and R flop/s a
+//! worker: compute time shrinks as 1/p, while the bytes sent grow as the square root of p. More workers than that do not
+//! pay.
 
 mod choice;
 mod explain;
 mod task;
 
 pub use choice::{Choice, InvalidChoice};
-pub use explain::{Explanation, Spilled};
+pub use explain::{Explanation, LocalRun, Spilled};
 pub use task::Task;
 
 use super::Limits;
@@ -34,12 +38,14 @@ pub struct Link {
     pub bytes: f64,
     /// How long an empty task takes, in seconds.
     pub round_trip: f64,
+    /// How many workers it leads to, each with one slot or several. What they are sent, all their slots have.
+    pub workers: u32,
 }
 
 impl Default for Link {
-    /// What a loopback or a fast network gives at least.
+    /// What a loopback or a fast network gives at least, to one worker.
     fn default() -> Self {
-        Self { bytes: 1e9, round_trip: 5e-4 }
+        Self { bytes: 1e9, round_trip: 5e-4, workers: 1 }
     }
 }
 
@@ -143,7 +149,7 @@ fn seconds(
     limits: &Limits,
 ) -> f64 {
     let bytes = limits.memory / (u64::from(power.slots) + 1);
-    let phases = task.phases(pieces, bytes, link.is_some());
+    let phases = task.phases(pieces, bytes, link.map(|link| link.workers));
     // What other slots a worker has, and whether they are idle, is not known.
     let threads = if pieces == 1 && link.is_none() { power.slots } else { 1 };
     let rounds = (phases.pieces / f64::from(power.slots.max(1))).ceil().max(1.0);

@@ -40,17 +40,21 @@ pub async fn measure(task: &Task, here: &Hands, cluster: Option<&Hands>, limits:
     let cluster = match cluster {
         Some(hands) => {
             let power = power(task, hands, limits).await;
-            Some((power, link(hands, limits).await.unwrap_or_default()))
+            Some((power, link(hands, limits).await.unwrap_or_else(|| usual_link(hands))))
         }
         None => None,
     };
     Rates { here: power(task, here, limits).await, cluster }
 }
 
-/// What is known without measuring: how many slots there are.
+/// What is known without measuring: how many workers and slots there are.
 pub fn usual(task: &Task, here: &Hands, cluster: Option<&Hands>) -> Rates {
     let power = |hands: &Hands| Power { slots: hands.slots().max(1), rate: task.usual_rate() };
-    Rates { here: power(here), cluster: cluster.map(|hands| (power(hands), Link::default())) }
+    Rates { here: power(here), cluster: cluster.map(|hands| (power(hands), usual_link(hands))) }
+}
+
+fn usual_link(hands: &Hands) -> Link {
+    Link { workers: hands.workers().unwrap_or(1), ..Link::default() }
 }
 
 async fn power(task: &Task, hands: &Hands, limits: Limits) -> Power {
@@ -93,7 +97,8 @@ async fn link(hands: &Hands, limits: Limits) -> Option<Link> {
     let round_trip = there_and_back(hands, nothing, limits).await?;
     let zeros = Keys::I64(Buffer::from_scalars(vec![0i64; PAYLOAD / size_of::<i64>()]));
     let loaded = there_and_back(hands, zeros, limits).await?;
-    Some(Link { bytes: 2.0 * PAYLOAD as f64 / (loaded - round_trip).max(1e-6), round_trip })
+    let bytes = 2.0 * PAYLOAD as f64 / (loaded - round_trip).max(1e-6);
+    Some(Link { bytes, round_trip, ..usual_link(hands) })
 }
 
 /// How long it takes to send keys and to have them back, sorted, less the time that the sort takes. Seconds.

@@ -3,49 +3,77 @@
 //! The bytes go to a new file in the same directory, which then takes the place of the old one, so that
 //! nobody ever reads half a result, whenever the client is killed. It is not forced to the disk first: that
 //! would guard against a power cut alone, and a job of many small files would spend its time waiting.
-//! A client that is killed with SIGKILL while it writes leaves a file `.sgdt-*.part` behind, which may be deleted.
+//! A client that is killed with SIGKILL while it writes leaves such a file behind, and the next one that writes to the
+//! directory removes it (`part`).
+
+mod part;
+
+pub(super) use part::PartFile;
+pub use part::remove_unfinished;
 
 use super::fields::{shorten, string};
 use sgdt_proto::task::{ErrorCode, TaskError};
 use std::{
-    collections::BTreeSet,
-    ffi::OsString,
     fs::{self, File, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::FileExt,
+    io::{self, IsTerminal, Write},
+    os::{fd::AsFd, unix::fs::FileExt},
     path::{Path, PathBuf},
-    process,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
 };
 
-/// A file that a task's output goes to.
+/// What a task's output goes to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Destination {
     /// As it was given, and as it is told in the result.
     shown: String,
-    /// Where that is, seen from here.
-    path: PathBuf,
+    place: Place,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Place {
+    /// A file: where it is, seen from here.
+    File(PathBuf),
+    Stdout,
 }
 
 impl Destination {
-    /// The file that the command line names.
+    /// The file that the command line names; `-` is standard output.
     ///
     /// # Errors
     /// `invalid-input`: its directory does not exist.
     pub fn new(path: &Path) -> Result<Self, TaskError> {
-        Self { shown: path.display().to_string(), path: path.to_owned() }.checked()
+        if path == Path::new("-") {
+            return Ok(Self { shown: "standard output".to_owned(), place: Place::Stdout });
+        }
+        Self::file(path.display().to_string(), path.to_owned())
     }
 
     /// The file that a field names, relative to `base`.
     ///
     /// # Errors
-    /// `invalid-input`: it is no string, or the file's directory does not exist.
+    /// `invalid-input`: it is no string, or the file's directory does not exist, or it is `-`: results have the standard
+    /// output.
     pub fn from_field(name: &str, value: &str, base: &Path) -> Result<Self, TaskError> {
         let (shown, path) = located(name, value, base)?;
-        Self { shown, path }.checked()
+        if shown == "-" {
+            return Err(TaskError::invalid_input(format!(
+                "{name:?} is a file, not standard output, where result lines go: leave it out to have the result in its \
+                 line, or write \"./-\" for a file of that name"
+            )));
+        }
+        Self::file(shown, path)
+    }
+
+    /// Makes sure that bytes which are no text do not go to a terminal.
+    ///
+    /// # Errors
+    /// `invalid-input`: they would.
+    pub fn takes_bytes(self) -> Result<Self, TaskError> {
+        if self.place == Place::Stdout && io::stdout().is_terminal() {
+            return Err(TaskError::invalid_input(
+                "the output is no text, and standard output is a terminal: name a file, or redirect it",
+            ));
+        }
+        Ok(self)
     }
 
     /// The file, as results and messages call it.
@@ -53,9 +81,21 @@ impl Destination {
         &self.shown
     }
 
-    /// Where it is, seen from here.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    /// Opens what can only be written from its start to its end, such as a pipe; `None` where there is, or will be, a
+    /// regular file.
+    ///
+    /// # Errors
+    /// `gave-up`, naming it and what stands in the way.
+    pub(super) fn device(&self) -> Result<Option<File>, TaskError> {
+        let opened = match &self.place {
+            // Not by a name such as /dev/stdout: a file behind it would be written from its start.
+            Place::Stdout => io::stdout().as_fd().try_clone_to_owned().map(File::from),
+            Place::File(path) if fs::metadata(path).is_ok_and(|about| !about.is_file()) => {
+                OpenOptions::new().write(true).open(path)
+            }
+            Place::File(_) => return Ok(None),
+        };
+        opened.map(Some).map_err(|error| self.cannot(&error))
     }
 
     /// Writes the file: these parts, one after the other.
@@ -63,7 +103,12 @@ impl Destination {
     /// # Errors
     /// `gave-up`, naming the file and what stands in the way: nothing is wrong with the task.
     pub fn write(&self, parts: &[&[u8]]) -> Result<(), TaskError> {
-        replace(&self.path, parts).map_err(|error| self.cannot(&error))
+        let written = match (&self.place, self.device()?) {
+            (_, Some(device)) => write_all(&device, parts),
+            (Place::File(path), None) => replace(path, parts),
+            (Place::Stdout, None) => Ok(()),
+        };
+        written.map_err(|error| self.cannot(&error))
     }
 
     /// Begins to write a file of so many bytes, whose parts come in any order.
@@ -72,53 +117,53 @@ impl Destination {
     /// `gave-up`, naming the file and what stands in the way; `too-large`.
     pub fn begin(&self, len: usize) -> Result<Part, TaskError> {
         let cannot = |error: io::Error| self.cannot(&error);
-        let (target, permissions) = match fs::metadata(&self.path) {
+        // Where parts cannot be written but in order.
+        let kept = || {
+            let mut kept = Vec::new();
+            kept.try_reserve_exact(len)
+                .map_err(|_| TaskError::too_large(format!("there is no memory for {len} bytes")))?;
+            kept.resize(len, 0);
+            Ok(Part { to: self.clone(), content: Content::Kept(kept) })
+        };
+        let Place::File(path) = &self.place else { return kept() };
+        let (target, permissions) = match fs::metadata(path) {
             Ok(old) if old.permissions().readonly() => return Err(cannot(read_only())),
-            Ok(old) if old.is_file() => {
-                (fs::canonicalize(&self.path).map_err(cannot)?, Some(old.permissions()))
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => (self.path.clone(), None),
-            Ok(_) => {
-                // Such as a pipe, where parts cannot be written but in order.
-                let mut kept = Vec::new();
-                kept.try_reserve_exact(len)
-                    .map_err(|_| TaskError::too_large(format!("there is no memory for {len} bytes")))?;
-                kept.resize(len, 0);
-                return Ok(Part { to: self.clone(), content: Content::Kept(kept) });
-            }
+            Ok(old) if old.is_file() => (fs::canonicalize(path).map_err(cannot)?, Some(old.permissions())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (path.clone(), None),
+            // Such as a pipe.
+            Ok(_) => return kept(),
             Err(error) => return Err(cannot(error)),
         };
-        let (part, file) = PartFile::beside(&target).map_err(cannot)?;
-        let begun = Part { to: self.clone(), content: Content::File { part, file, target } };
-        if let Content::File { file, .. } = &begun.content {
-            let prepared = permissions.map_or(Ok(()), |permissions| file.set_permissions(permissions));
-            prepared.and_then(|()| file.set_len(len as u64)).map_err(cannot)?;
-        }
-        Ok(begun)
+        let part = PartFile::beside(&target).map_err(cannot)?;
+        let prepared = permissions.map_or(Ok(()), |permissions| part.file().set_permissions(permissions));
+        prepared.and_then(|()| part.file().set_len(len as u64)).map_err(cannot)?;
+        Ok(Part { to: self.clone(), content: Content::File { part, target } })
     }
 
     pub(super) fn cannot(&self, error: &io::Error) -> TaskError {
-        TaskError::new(ErrorCode::GaveUp, format!("cannot write {}: {error}", self.path.display()))
+        let name = match &self.place {
+            Place::File(path) => path.display().to_string(),
+            Place::Stdout => self.shown.clone(),
+        };
+        TaskError::new(ErrorCode::GaveUp, format!("cannot write {name}: {error}"))
     }
 
     /// Says at once what would otherwise come out after the task has run.
-    fn checked(self) -> Result<Self, TaskError> {
-        let directory = match self.path.parent() {
+    fn file(shown: String, path: PathBuf) -> Result<Self, TaskError> {
+        let directory = match path.parent() {
             Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
             Some(parent) => parent,
-            None => &self.path,
+            None => &path,
         };
-        if self.path.file_name().is_none() || self.path.is_dir() {
-            return Err(TaskError::invalid_input(format!("the output {:?} is no file's name", self.shown)));
+        if path.file_name().is_none() || path.is_dir() {
+            return Err(TaskError::invalid_input(format!("the output {shown:?} is no file's name")));
         }
         if !directory.is_dir() {
-            return Err(TaskError::invalid_input(format!(
-                "cannot write {}: the directory {} does not exist",
-                self.shown,
-                directory.display()
-            )));
+            let directory = directory.display();
+            let message = format!("cannot write {shown}: the directory {directory} does not exist");
+            return Err(TaskError::invalid_input(message));
         }
-        Ok(self)
+        Ok(Self { shown, place: Place::File(path) })
     }
 }
 
@@ -131,7 +176,7 @@ pub struct Part {
 
 #[derive(Debug)]
 enum Content {
-    File { part: PartFile, file: File, target: PathBuf },
+    File { part: PartFile, target: PathBuf },
     Kept(Vec<u8>),
     Finished,
 }
@@ -143,7 +188,7 @@ impl Part {
     /// `gave-up`, naming the file and what stands in the way.
     pub fn write_at(&mut self, offset: usize, bytes: &[u8]) -> Result<(), TaskError> {
         let written = match &mut self.content {
-            Content::File { file, .. } => file.write_all_at(bytes, offset as u64),
+            Content::File { part, .. } => part.file().write_all_at(bytes, offset as u64),
             Content::Kept(kept) => {
                 match kept.get_mut(offset..).and_then(|rest| rest.get_mut(..bytes.len())) {
                     Some(place) => {
@@ -164,7 +209,7 @@ impl Part {
     /// As [`write_at`](Self::write_at).
     pub(super) fn truncate(&mut self, len: usize) -> Result<(), TaskError> {
         let cut = match &mut self.content {
-            Content::File { file, .. } => file.set_len(len as u64),
+            Content::File { part, .. } => part.file().set_len(len as u64),
             Content::Kept(kept) => {
                 kept.truncate(len);
                 Ok(())
@@ -180,8 +225,9 @@ impl Part {
     /// `gave-up`, naming the file and what stands in the way; an old one is then as it was.
     pub fn finish(mut self) -> Result<(), TaskError> {
         match std::mem::replace(&mut self.content, Content::Finished) {
-            Content::File { part, target, .. } => {
-                part.take_place_of(&target).map_err(|error| self.to.cannot(&error))
+            Content::File { part, target } => {
+                let placed = part.take_place_of(&target);
+                placed.map(drop).map_err(|error| self.to.cannot(&error))
             }
             Content::Kept(kept) => self.to.write(&[&kept]),
             Content::Finished => Ok(()),
@@ -211,7 +257,7 @@ pub fn replace(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     match fs::metadata(path) {
         Ok(old) if old.permissions().readonly() => Err(read_only()),
         Ok(old) if old.is_file() => swap_in(&fs::canonicalize(path)?, parts, Some(old.permissions())),
-        Ok(_) => write_all(OpenOptions::new().write(true).open(path)?, parts),
+        Ok(_) => write_all(&OpenOptions::new().write(true).open(path)?, parts),
         Err(error) if error.kind() == io::ErrorKind::NotFound => swap_in(path, parts, None),
         Err(error) => Err(error),
     }
@@ -222,84 +268,15 @@ fn read_only() -> io::Error {
 }
 
 fn swap_in(path: &Path, parts: &[&[u8]], permissions: Option<fs::Permissions>) -> io::Result<()> {
-    let (part, file) = PartFile::beside(path)?;
+    let part = PartFile::beside(path)?;
     if let Some(permissions) = permissions {
-        file.set_permissions(permissions)?;
+        part.file().set_permissions(permissions)?;
     }
-    write_all(file, parts)?;
-    part.take_place_of(path)
+    write_all(part.file(), parts)?;
+    part.take_place_of(path).map(drop)
 }
 
-/// Removes what this process has begun to write and will not finish, because it ends.
-pub fn remove_unfinished() {
-    UNFINISHED.remove();
-}
-
-/// The files of this process that are not in their places yet.
-static UNFINISHED: Unfinished = Unfinished(Mutex::new(BTreeSet::new()));
-
-#[derive(Debug, Default)]
-struct Unfinished(Mutex<BTreeSet<PathBuf>>);
-
-impl Unfinished {
-    fn paths(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A new file beside `path`, of a name that no other writer has.
-    fn begin(&'static self, path: &Path) -> io::Result<(PartFile, File)> {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        loop {
-            let count = COUNT.fetch_add(1, Ordering::Relaxed);
-            let name = OsString::from(format!(".sgdt-{}-{count}.part", process::id()));
-            let part = path.with_file_name(name);
-            match OpenOptions::new().write(true).create_new(true).open(&part) {
-                Ok(file) => {
-                    self.paths().insert(part.clone());
-                    return Ok((PartFile { path: part, among: self }, file));
-                }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    fn remove(&self) {
-        for part in std::mem::take(&mut *self.paths()) {
-            // It is named so that whoever finds it knows that it may go.
-            let _ = fs::remove_file(part);
-        }
-    }
-}
-
-/// A file that is to take another's place. It is gone when it is dropped before that.
-#[derive(Debug)]
-pub(super) struct PartFile {
-    path: PathBuf,
-    among: &'static Unfinished,
-}
-
-impl PartFile {
-    /// A new file beside `path`.
-    pub(super) fn beside(path: &Path) -> io::Result<(Self, File)> {
-        UNFINISHED.begin(path)
-    }
-
-    /// Renames it.
-    pub(super) fn take_place_of(self, path: &Path) -> io::Result<()> {
-        fs::rename(&self.path, path)
-    }
-}
-
-impl Drop for PartFile {
-    fn drop(&mut self) {
-        self.among.paths().remove(&self.path);
-        // Where it has taken its place there is nothing of this name.
-        let _ = fs::remove_file(&self.path);
-    }
-}
-
-fn write_all(mut file: File, parts: &[&[u8]]) -> io::Result<()> {
+fn write_all(mut file: &File, parts: &[&[u8]]) -> io::Result<()> {
     parts.iter().try_for_each(|part| file.write_all(part))
 }
 
@@ -310,18 +287,6 @@ mod tests {
 
     fn entries(directory: &Path) -> usize {
         fs::read_dir(directory).unwrap().count()
-    }
-
-    #[test]
-    fn a_process_that_ends_leaves_nothing_unfinished_behind() {
-        let home = tempfile::tempdir().unwrap();
-        let unfinished: &'static Unfinished = Box::leak(Box::default());
-        let (part, _file) = unfinished.begin(&home.path().join("c.npy")).unwrap();
-        // The thread that writes it is never heard of again.
-        std::mem::forget(part);
-        assert_eq!(entries(home.path()), 1);
-        unfinished.remove();
-        assert_eq!(entries(home.path()), 0);
     }
 
     #[test]

@@ -110,13 +110,12 @@ pub fn reopen(path: &Path, order: Order) -> Result<(ResultWriter<Box<dyn Write +
 /// Puts a file in place of this one that has its lines, up to `length`, but for those of tasks that are to run again.
 fn strike_unfinished(path: &Path, file: &mut File, length: u64) -> io::Result<File> {
     let path = fs::canonicalize(path)?;
-    let (part, kept) = PartFile::beside(&path)?;
-    kept.set_permissions(file.metadata()?.permissions())?;
-    // Before it can be found under its name. A file system without locks is not worth refusing.
-    let _ = kept.try_lock();
+    // Locked before it can be found under its name, as any part is.
+    let part = PartFile::beside(&path)?;
+    part.file().set_permissions(file.metadata()?.permissions())?;
     file.rewind()?;
     let (mut lines, mut line) = (BufReader::with_capacity(256 << 10, file).take(length), Vec::new());
-    let mut out = BufWriter::with_capacity(256 << 10, &kept);
+    let mut out = BufWriter::with_capacity(256 << 10, part.file());
     while lines.read_until(b'\n', &mut line)? > 0 {
         if !serde_json::from_slice::<Told<'_>>(&line).is_ok_and(|told| told.is_unfinished()) {
             out.write_all(&line)?;
@@ -125,8 +124,7 @@ fn strike_unfinished(path: &Path, file: &mut File, length: u64) -> io::Result<Fi
     }
     out.flush()?;
     drop(out);
-    part.take_place_of(&path)?;
-    Ok(kept)
+    part.take_place_of(&path)
 }
 
 /// Reads results. The second is how many bytes the whole lines take.

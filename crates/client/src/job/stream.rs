@@ -2,10 +2,7 @@
 
 use super::replace::{Destination, Part};
 use sgdt_proto::task::TaskError;
-use std::{
-    fs::{self, File, OpenOptions},
-    io::Write,
-};
+use std::{fs::File, io::Write};
 
 /// A file in the making, of a length that nobody knows yet. One that is dropped before it is finished leaves nothing
 /// behind; what is not a regular file (a pipe, `/dev/stdout`) is written to at once.
@@ -27,12 +24,9 @@ impl Stream {
     /// # Errors
     /// `invalid-input`, naming the file and what stands in the way.
     pub fn begin(to: Destination) -> Result<Self, TaskError> {
-        let content = match fs::metadata(to.path()) {
-            Ok(about) if !about.is_file() => {
-                let opened = OpenOptions::new().write(true).open(to.path());
-                Content::Device(opened.map_err(|error| to.cannot(&error))?)
-            }
-            _ => Content::Part { part: to.begin(0)?, len: 0 },
+        let content = match to.device()? {
+            Some(device) => Content::Device(device),
+            None => Content::Part { part: to.begin(0)?, len: 0 },
         };
         Ok(Self { to, content })
     }
@@ -109,7 +103,7 @@ impl Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
+    use std::{fs, path::Path};
 
     #[test]
     fn what_is_written_takes_the_place_of_the_file_when_it_is_finished() {

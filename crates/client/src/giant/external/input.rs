@@ -9,6 +9,7 @@ use crate::{
             self, Unread,
             header::{MAGIC, Number, encode},
         },
+        replace::Destination,
         stream::Stream,
     },
     local::Cancel,
@@ -67,6 +68,22 @@ impl Input {
         match self.content {
             Content::Numbers { count, .. } => Some(Task::Numbers { bytes: count.saturating_mul(8) }),
             Content::Lines(bytes) => bytes.map(|bytes| Task::Lines { bytes }),
+        }
+    }
+
+    /// Whether there is nothing to sort.
+    pub fn is_empty(&self) -> bool {
+        matches!(self.content, Content::Numbers { count: 0, .. } | Content::Lines(Some(0)))
+    }
+
+    /// Where it may go when it is sorted.
+    ///
+    /// # Errors
+    /// `invalid-input`: numbers would go to a terminal.
+    pub fn checked(&self, output: Destination) -> Result<Destination, TaskError> {
+        match self.content {
+            Content::Numbers { .. } => output.takes_bytes(),
+            Content::Lines(_) => Ok(output),
         }
     }
 

@@ -11,8 +11,8 @@ pub struct Grid {
 
 impl Grid {
     /// The grid of at least so many tiles, of at most so many bytes each, that sends the fewest elements, for an
-    /// m x k and a k x n matrix: the left factor goes out once for each column of tiles, the right one once for
-    /// each row. There are never more tiles than elements.
+    /// m x k and a k x n matrix and if every tile goes to another worker: the left factor goes out once for each column
+    /// of tiles, the right one once for each row. There are never more tiles than elements.
     pub fn of([m, k, n]: [u64; 3], pieces: u32, bytes: u64) -> Self {
         let (m, n) = (m.max(1), n.max(1));
         let mut wanted = u64::from(pieces.max(1));
@@ -44,8 +44,26 @@ impl Grid {
         self.rows.saturating_mul(self.columns)
     }
 
-    /// How many elements go out.
-    pub fn sent(&self, [m, k, n]: [u64; 3]) -> u128 {
+    /// Whether some workers, of so many, compute several tiles, so that what these have in common is worth sending by itself.
+    pub fn is_shared(&self, workers: u32) -> bool {
+        self.tiles() > u64::from(workers)
+    }
+
+    /// How many elements of the factors really go out to so many workers, whichever of them each tile happens to go to:
+    /// a block that several tiles have goes once to each worker that has one of them.
+    pub fn delivered(&self, shape: [u64; 3], workers: u32) -> f64 {
+        if !self.is_shared(workers) {
+            return self.sent(shape) as f64;
+        }
+        let [m, k, n] = shape.map(|length| length as f64);
+        let workers = f64::from(workers.max(1));
+        // Of the workers a tile passes by all but one, so many tiles pass by this part of them.
+        let reached = |tiles: u64| workers * (1.0 - (1.0 - 1.0 / workers).powf(tiles as f64));
+        m * k * reached(self.columns) + k * n * reached(self.rows)
+    }
+
+    /// How many elements go out with every tile as it is.
+    fn sent(&self, [m, k, n]: [u64; 3]) -> u128 {
         let (m, k, n) = (u128::from(m), u128::from(k), u128::from(n));
         (m * k).saturating_mul(self.columns.into()).saturating_add((k * n).saturating_mul(self.rows.into()))
     }
@@ -81,7 +99,39 @@ mod tests {
         assert_eq!(grid([4096, 4096, 4096], 2, 72 << 20), (4, 4));
     }
 
+    #[test]
+    fn what_tiles_have_in_common_goes_once_to_each_worker() {
+        let grid = Grid { rows: 4, columns: 4 };
+        let square = [100; 3];
+        let factors = |workers| grid.delivered(square, workers) / 1e4;
+        assert_eq!(factors(0), 2.0);
+        assert_eq!(factors(1), 2.0);
+        // To two workers both, at the most, and of 16 blocks one or other is not needed everywhere.
+        assert!((3.0..4.0).contains(&factors(2)), "{}", factors(2));
+        // As many workers as tiles: nothing is sent twice to the same.
+        assert_eq!((factors(16), factors(1000)), (8.0, 8.0));
+        assert!((6.0..8.0).contains(&factors(15)), "{}", factors(15));
+        let strips = Grid { rows: 1, columns: 8 };
+        assert!(
+            (strips.delivered(square, 2) / 1e4 - 3.0).abs() < 0.01,
+            "one factor to both, of the other a part each"
+        );
+    }
+
     proptest! {
+        #[test]
+        fn no_worker_is_sent_more_than_both_factors_nor_more_than_its_tiles_have(
+            rows in 1u64..20, columns in 1u64..20, workers in 1u32..500,
+        ) {
+            let grid = Grid { rows, columns };
+            let shape = [300, 200, 100];
+            let delivered = grid.delivered(shape, workers);
+            let factors = f64::from(300 * 200 + 200 * 100);
+            let rounding = 1.0 + 1e-9;
+            prop_assert!(delivered <= grid.sent(shape) as f64 * rounding);
+            prop_assert!(delivered <= f64::from(workers) * factors * rounding && delivered * rounding >= factors);
+        }
+
         #[test]
         fn there_are_as_many_tiles_as_asked_for_and_none_is_empty(
             m in 0u64..3000, k in 0u64..3000, n in 0u64..3000, pieces in 1u32..200, bytes in 1u64..1 << 28,

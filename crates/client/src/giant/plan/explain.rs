@@ -2,12 +2,14 @@
 
 use super::{Link, Place, Plan, Plans, Power, Rates, Task};
 use crate::summary::Seconds;
-use sgdt_proto::size::ByteSize;
+use sgdt_proto::{size::ByteSize, worker::MAX_MESSAGE};
 use std::{fmt, time::Duration};
 
 /// What is going to be done, what else could be done, and why it is predicted to take so long.
 #[derive(Clone, Copy, Debug)]
 pub struct Explanation<'a> {
+    /// What people call it, where there are others.
+    pub name: Option<&'a str>,
     /// What is to be computed.
     pub task: &'a Task,
     /// What was measured.
@@ -16,27 +18,54 @@ pub struct Explanation<'a> {
     pub plans: &'a Plans,
     /// The way that is taken.
     pub chosen: Plan,
+    /// How they could have a local run.
+    pub local_run: LocalRun,
+}
+
+/// How people can have a task computed in their own process, if it is not already.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LocalRun {
+    /// By `--plan local`.
+    Plan,
+    /// By workers in this process.
+    Workers,
+    /// The workers are in this process.
+    Here,
 }
 
 impl fmt::Display for Explanation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { task, rates, plans, chosen } = self;
-        writeln!(f, "plan: {}, predicted to take {}", way(task, chosen, rates), after(chosen.seconds))?;
+        let Self { name, task, rates, plans, chosen, local_run } = self;
+        f.write_str("plan")?;
+        if let Some(name) = name {
+            write!(f, " for {name}")?;
+        }
+        writeln!(f, ": {}, predicted to take {}", way(task, chosen, rates), after(chosen.seconds))?;
         let all = plans.cluster.iter().flat_map(|(one, split)| [one, split]);
         let others = [&plans.local].into_iter().chain(all);
         for plan in others.filter(|plan| (plan.place, plan.pieces) != (chosen.place, chosen.pieces)) {
             writeln!(f, "  {} would take {}", way(task, plan, rates), after(plan.seconds))?;
         }
-        if chosen.place == Place::Cluster && plans.local.seconds < chosen.seconds {
-            writeln!(f, "  a local run is faster: try --plan local")?;
+        if chosen.place == Place::Cluster && plans.local.is_clearly_faster(chosen) {
+            match local_run {
+                LocalRun::Plan => writeln!(f, "  a local run is faster: try --plan local")?,
+                LocalRun::Workers => {
+                    let threads = rates.here.slots;
+                    writeln!(
+                        f,
+                        "  a local run is faster: try --local {threads} in place of --nameserver and --tls"
+                    )?;
+                }
+                LocalRun::Here => {}
+            }
         }
         write!(f, "  measured: {} here", rate(task, rates.here))?;
-        if let Some((power, Link { bytes, round_trip })) = rates.cluster {
+        if let Some((power, Link { bytes, round_trip, .. })) = rates.cluster {
             let link = bytes / 1e6;
             let trip = round_trip * 1e3;
             write!(f, "; {} on a worker, {link:.0} MB/s and {trip:.1} ms there and back", rate(task, power))?;
             if let Some(guide) = task.guide(power.rate, bytes) {
-                write!(f, "; more than {guide:.1} pieces at a time would not pay")?;
+                write!(f, "; more than {guide:.1} workers with a piece each would not pay")?;
             }
         }
         Ok(())
@@ -61,7 +90,11 @@ impl fmt::Display for Spilled<'_> {
         match task {
             Some(task) => {
                 writeln!(f, ", predicted to take {}", after(task.spilled(*here)))?;
-                writeln!(f, "  in memory it would take more than --memory {}", ByteSize(*memory))?;
+                if task.is_one_message() {
+                    writeln!(f, "  in memory it would take more than --memory {}", ByteSize(*memory))?;
+                } else {
+                    writeln!(f, "  no task takes so much at once: {} at the most", ByteSize(MAX_MESSAGE))?;
+                }
                 write!(f, "  measured: {} here", rate(task, *here))
             }
             None => write!(f, "\n  how much there is is not known before it is read"),

@@ -2,6 +2,7 @@
 
 use super::Power;
 use crate::giant::{factorial, matmul::Grid};
+use sgdt_proto::worker::MAX_MESSAGE;
 
 /// A task, by what decides its cost.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -77,8 +78,8 @@ impl Task {
         }
     }
 
-    /// What so many pieces come to, here or `there`, where none is to take more than so many bytes.
-    pub(super) fn phases(&self, pieces: u32, most_bytes: u64, there: bool) -> Phases {
+    /// What so many pieces come to, here or on so many `workers`, where none is to take more than so many bytes.
+    pub(super) fn phases(&self, pieces: u32, most_bytes: u64, workers: Option<u32>) -> Phases {
         let whole = pieces == 1;
         let count = f64::from(pieces);
         match *self {
@@ -92,7 +93,7 @@ impl Task {
                     pieces: grid.tiles() as f64,
                     shared: 2.0 * m * k * n,
                     last: 0.0,
-                    bytes: 8.0 * (grid.sent(shape) as f64 + m * n),
+                    bytes: 8.0 * (grid.delivered(shape, workers.unwrap_or(1)) + m * n),
                     client: (packed + placed) / COPY,
                     here: 0.0,
                     trips: 1.0,
@@ -104,7 +105,7 @@ impl Task {
                 let bytes = factorial::bytes(n) as f64;
                 let growth = (8.0 * bytes / MILLION).powf(GROWTH);
                 let (core, text) = (CORE * growth, TEXT * growth);
-                if whole && there {
+                if whole && workers.is_some() {
                     return Phases {
                         pieces: 1.0,
                         shared: core + text,
@@ -143,6 +144,14 @@ impl Task {
         }
     }
 
+    /// Whether the keys of a sort can be sent as one task.
+    pub(super) fn is_one_message(&self) -> bool {
+        match *self {
+            Self::Numbers { bytes } | Self::Lines { bytes } => bytes < MAX_MESSAGE,
+            Self::Matmul { .. } | Self::Factorial { .. } => true,
+        }
+    }
+
     /// How long a sort through a temporary file takes here, in seconds: the runs, and their merge.
     pub(super) fn spilled(&self, here: Power) -> f64 {
         let bytes = match *self {
@@ -171,7 +180,7 @@ impl Task {
         }
     }
 
-    /// p*, where it means something: for how many workers at a time the link is fast enough.
+    /// p*, where it means something: for how many workers with a piece each the link is fast enough.
     pub(super) fn guide(&self, rate: f64, link: f64) -> Option<f64> {
         match self {
             Self::Matmul { shape } => {

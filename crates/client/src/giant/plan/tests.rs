@@ -5,7 +5,11 @@ fn power(slots: u32, rate: f64) -> Power {
 }
 
 fn rates(here: Power, there: Power, bytes: f64) -> Rates {
-    Rates { here, cluster: Some((there, Link { bytes, round_trip: 1e-4 })) }
+    rates_of(here, there, bytes, there.slots)
+}
+
+fn rates_of(here: Power, there: Power, bytes: f64, workers: u32) -> Rates {
+    Rates { here, cluster: Some((there, Link { bytes, round_trip: 1e-4, workers })) }
 }
 
 fn plans(task: Task, rates: Rates) -> Plans {
@@ -37,6 +41,24 @@ fn the_guide_is_where_time_is_least_without_overlap() {
     let guide = SQUARE.guide(rate, link).unwrap();
     let time = |p: f64| 2.0 * n.powi(3) / (p * rate) + 2.0 * 8.0 * n * n * p.sqrt() / link;
     assert!(time(guide) < time(guide * 1.1) && time(guide) < time(guide / 1.1), "{guide}");
+}
+
+#[test]
+fn a_link_carries_what_pieces_have_in_common_once_to_each_worker() {
+    let matrix = 8.0 * 4096.0 * 4096.0;
+    let sent = |pieces, workers| SQUARE.phases(pieces, 1 << 40, Some(workers)).bytes / matrix;
+    // The product, and the factors: one of them whole and half of the other to each of two.
+    assert_eq!(sent(2, 2), 4.0);
+    // Nearly all of both to each, and not both four times.
+    assert!((4.0..=5.0).contains(&sent(16, 2)) && sent(256, 2) <= 5.0, "{} {}", sent(16, 2), sent(256, 2));
+    assert_eq!(sent(16, 16), 9.0);
+    // Slots of one worker share what it is sent: the same slots, behind fewer links, are as many workers' no more.
+    let seconds = |workers| {
+        let rates = rates_of(power(2, 5e10), power(16, 5e10), 1e9, workers);
+        let limits = Limits { memory: 1 << 40, verify: true, timeout: None };
+        Plans::split(&SQUARE, &rates, &limits, 16).unwrap().seconds
+    };
+    assert!(seconds(2) < 0.7 * seconds(16), "{} {}", seconds(2), seconds(16));
 }
 
 #[test]
@@ -97,13 +119,35 @@ fn an_explanation_says_when_a_local_run_is_faster() {
     let rates = rates(power(2, 5e10), power(2, 5e10), 1e6);
     let plans = plans(SQUARE, rates);
     let (_, split) = plans.cluster.unwrap();
-    let told = Explanation { task: &SQUARE, rates: &rates, plans: &plans, chosen: split }.to_string();
-    assert!(told.starts_with("plan: split into ") && told.contains("a local run is faster"), "{told}");
-    let chosen = plans.local;
-    let told = Explanation { task: &SQUARE, rates: &rates, plans: &plans, chosen }.to_string();
+    let explanation = |name, chosen, local_run| {
+        Explanation { name, task: &SQUARE, rates: &rates, plans: &plans, chosen, local_run }.to_string()
+    };
+    let told = explanation(None, split, LocalRun::Plan);
+    assert!(told.starts_with("plan: split into ") && told.contains("faster: try --plan local"), "{told}");
+    // `run` would refuse that.
+    let told = explanation(Some("line 3"), split, LocalRun::Workers);
+    assert!(told.starts_with("plan for line 3: split into ") && !told.contains("--plan"), "{told}");
+    assert!(told.contains("faster: try --local 2 in place of --nameserver and --tls"), "{told}");
+    assert!(!explanation(None, split, LocalRun::Here).contains("try"));
+    let told = explanation(None, plans.local, LocalRun::Plan);
     assert!(
         told.starts_with("plan: local, in 2 pieces on 2 threads") && !told.contains("is faster"),
         "{told}"
     );
     assert!(told.contains("as a whole on one worker would take"), "{told}");
+}
+
+#[test]
+fn a_sort_through_a_temporary_file_says_why() {
+    let told = |bytes, memory| {
+        let task = Task::Numbers { bytes };
+        Spilled { task: Some(&task), here: power(2, 6.4e8), memory }.to_string()
+    };
+    assert!(
+        told(1 << 30, 1 << 20).contains("it would take more than --memory 1MiB"),
+        "{}",
+        told(1 << 30, 1 << 20)
+    );
+    // However much memory there is.
+    assert!(told(4 << 30, 1 << 40).contains("no task takes so much at once: 4GiB at the most"));
 }

@@ -72,7 +72,7 @@ pub struct Files {
 /// # Errors
 /// `invalid-input`, naming the file that cannot be read, or written.
 pub fn files(a: &Path, b: &Path, output: &Path) -> Result<Files, TaskError> {
-    let output = Destination::new(output)?;
+    let output = Destination::new(output)?.takes_bytes()?;
     Ok(Files { a: dense(npy::read_matrix(a)?), b: dense(npy::read_matrix(b)?), output })
 }
 

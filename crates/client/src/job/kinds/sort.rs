@@ -91,16 +91,19 @@ pub struct File {
 /// `invalid-input`, naming the file that cannot be read, or written.
 pub fn file(input: &Path, output: &Path) -> Result<File, TaskError> {
     let output = Destination::new(output)?;
+    // Before any of it is read. A pipe says that it has nothing.
+    if fs::metadata(input).is_ok_and(|about| about.len() >= MAX_MESSAGE) {
+        return Err(too_large(input));
+    }
     if input.extension().is_some_and(|extension| extension == "npy") {
-        return Ok(File { keys: numbers(npy::read_list(input)?), output });
+        return Ok(File { keys: numbers(npy::read_list(input)?), output: output.takes_bytes()? });
     }
     let mut text = Vec::new();
     // A pipe does not say how much will come.
     let read = fs::File::open(input).and_then(|file| file.take(MAX_MESSAGE).read_to_end(&mut text));
     read.map_err(|error| TaskError::invalid_input(format!("cannot read {}: {error}", input.display())))?;
     if text.len() as u64 >= MAX_MESSAGE {
-        let message = format!("{} has more than one task can take ({MAX_MESSAGE} bytes)", input.display());
-        return Err(TaskError::too_large(message));
+        return Err(too_large(input));
     }
     refuse_npy(input, &text)?;
     // As sort(1) does, so that the last line can go before another.
@@ -108,6 +111,14 @@ pub fn file(input: &Path, output: &Path) -> Result<File, TaskError> {
         text.push(b'\n');
     }
     Ok(File { keys: Keys::Lines(text.into()), output })
+}
+
+fn too_large(input: &Path) -> TaskError {
+    TaskError::too_large(format!(
+        "{} has more than one task can take ({MAX_MESSAGE} bytes): with --plan auto or local it is sorted here, through a \
+         temporary file",
+        input.display()
+    ))
 }
 
 /// A list of numbers that were sorted as lines would be none any more.
