@@ -4,7 +4,7 @@
 //! [`scenario_four`]; and certificates that are revoked and renewed meanwhile, [`revocation`], and machines that get theirs by a token,
 //! [`enrolment`]), what a hang costs ([`hang`]), what a terminal sees ([`cli`], [`bench`]), files in and out
 //! ([`files`]), large tasks in pieces ([`giant`]), files larger than memory ([`external`]), inputs that are sent once
-//! ([`blobs`]), workers that are far away ([`far`]), sizes ([`limits`]), a user's own worker ([`user_kind`]), workers that
+//! ([`blobs`]), workers that are far away ([`far`]), sizes ([`limits`]), a user's own worker ([`user_kind`]), workers that are wrong ([`verified`]), workers that
 //! come ([`joining`]), peers that send whatever they like ([`hostile`]), and the README's commands ([`readme`]). "In the
 //! middle of a run" is always an event: so many result lines have come.
 
@@ -30,6 +30,7 @@ mod scenario_one;
 mod scenario_three;
 mod scenario_two;
 mod user_kind;
+mod verified;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
