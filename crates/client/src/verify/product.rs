@@ -1,25 +1,22 @@
 //! Freivalds' check ("Probabilistic machines can use less running time", IFIP 1977): if C = A B, then
 //! C x = A (B x) for every x, which takes three products of a matrix and a vector in place of one of matrices.
 //!
-//! In floating point the two sides differ by rounding. Every computed dot product of k terms is within
-//! k u / (1 - k u) times the sum of its terms' magnitudes (Higham, "Accuracy and stability of numerical algorithms",
-//! section 3.1), so row i may differ by some 2 (k + n) u (|A| (|B| |x|))_i; the check allows twice that. With x
-//! uniform in [-1, 1) an error that is larger goes unnoticed in one round only if chance makes x nearly orthogonal
-//! to it. Rows where the bound is infinite or no number, as with infinite elements, are not judged.
+//! In floating point the two sides differ by rounding. Every computed dot product of k terms is within k u times the sum
+//! of its terms' magnitudes, in whatever order it is added up (Jeannerod and Rump, "Improved error bounds for inner
+//! products in floating-point arithmetic", SIAM J. Matrix Anal. Appl. 34, 2013), where u is 2^-53 for doubles and 2^-24
+//! for floats of 32 bits. The check itself is computed in doubles, whatever the elements. So row i may differ by some
+//! (k u + (k + 2 n) 2^-53) (|A| (|B| |x|))_i, and by what is lost of products too small for the type; the check allows
+//! twice that. With x uniform in [-1, 1) an error that is larger goes unnoticed in one round only if chance makes x nearly
+//! orthogonal to it. Rows where the bound is infinite or no number, as with infinite elements, are not judged, nor are those
+//! that are not finite where sums may have grown beyond the type.
 
 use super::{Check, Checkable};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
-use sgdt_proto::kind::{
-    matmul::{Input, Matrix, Operand, Output},
-    random::unit,
-};
-use std::borrow::Cow;
+use sgdt_proto::kind::matmul::{Element, Input, Matrix, Operand, Output, Real};
+use std::{borrow::Cow, cell::LazyCell};
 
 /// How many vectors are tried.
 const ROUNDS: usize = 2;
-
-/// The unit roundoff of doubles.
-const ROUNDOFF: f64 = f64::EPSILON / 2.0;
 
 impl Checkable for Input {
     fn check(self) -> Option<Check> {
@@ -29,24 +26,39 @@ impl Checkable for Input {
 
 fn judge(input: &Input, output: Output) -> Result<(), String> {
     let Output::Product(c) = output else { return Err("it is a summary".to_owned()) };
+    match input.a.element() {
+        Element::F64 => compare::<f64>(input, &c),
+        Element::F32 => compare::<f32>(input, &c),
+    }
+}
+
+fn compare<T: Real>(input: &Input, c: &Matrix) -> Result<(), String> {
     let ([m, k], [_, n]) = (input.a.shape(), input.b.shape());
     if (c.rows, c.columns) != (m, n) {
         return Err(format!("it is {} x {} and not {m} x {n}", c.rows, c.columns));
     }
-    let (a, b, c) = (elements(&input.a)?, elements(&input.b)?, dense(&c)?);
-    let slack = 4.0 * ROUNDOFF * (k as f64 + n as f64 + 2.0);
+    let (a, b, c) = (elements::<T>(&input.a)?, elements::<T>(&input.b)?, dense::<T>(c)?);
+    let slack = 2.0 * (T::ROUNDOFF * (k as f64 + 1.0) + f64::ROUNDOFF * (k as f64 + 2.0 * n as f64 + 3.0));
+    let lost = f64::MIN_POSITIVE + 2.0 * T::MIN_POSITIVE * k as f64 * n as f64;
     let (inner, columns) = (k as usize, n as usize);
+    let by_b = |vector: &[f64], by: fn(&[T], &[f64]) -> f64| -> Vec<f64> {
+        (0..inner).map(|row| by(row_of(&b, row, columns), vector)).collect()
+    };
+    // How much the elements of a row may grow to.
+    let growth = LazyCell::new(|| by_b(&vec![1.0; columns], dot_of_magnitudes));
     let mut rng = SmallRng::from_os_rng();
     for _ in 0..ROUNDS {
         let x: Vec<f64> = (0..columns).map(|_| rng.random_range(-1.0..1.0)).collect();
-        let of_b = |row: usize, by: fn(&[f64], &[f64]) -> f64| by(row_of(&b, row, columns), &x);
-        let bx: Vec<f64> = (0..inner).map(|row| of_b(row, dot)).collect();
-        let bounds: Vec<f64> = (0..inner).map(|row| of_b(row, dot_of_magnitudes)).collect();
+        let (bx, bounds) = (by_b(&x, dot), by_b(&x, dot_of_magnitudes));
         for row in 0..m as usize {
             let a = row_of(&a, row, inner);
-            let difference = (dot(row_of(&c, row, columns), &x) - dot(a, &bx)).abs();
-            let allowed = slack * dot_of_magnitudes(a, &bounds) + f64::MIN_POSITIVE;
+            let cx = dot(row_of(&c, row, columns), &x);
+            let difference = (cx - dot(a, &bx)).abs();
+            let allowed = slack * dot_of_magnitudes(a, &bounds) + lost;
             if allowed.is_finite() && (difference > allowed || difference.is_nan()) {
+                if !cx.is_finite() && dot_of_magnitudes(a, &growth) >= T::MAX {
+                    continue;
+                }
                 return Err(format!("row {row} is not that of the product"));
             }
         }
@@ -55,50 +67,48 @@ fn judge(input: &Input, output: Output) -> Result<(), String> {
 }
 
 /// Row `row` of a matrix with so many columns: empty, where there is none.
-fn row_of(matrix: &[f64], row: usize, columns: usize) -> &[f64] {
+fn row_of<T>(matrix: &[T], row: usize, columns: usize) -> &[T] {
     matrix.get(row * columns..(row + 1) * columns).unwrap_or_default()
 }
 
-fn elements(operand: &Operand) -> Result<Cow<'_, [f64]>, String> {
+fn elements<T: Real>(operand: &Operand) -> Result<Cow<'_, [T]>, String> {
     match operand {
         Operand::Dense(matrix) => dense(matrix),
-        Operand::Random { shape: [rows, columns], seed } => {
-            Ok((0..rows.saturating_mul(*columns)).map(|index| unit(*seed, index)).collect())
+        Operand::Random { shape: [rows, columns], seed, .. } => {
+            Ok((0..rows.saturating_mul(*columns)).map(|index| T::unit(*seed, index)).collect())
         }
     }
 }
 
-fn dense(matrix: &Matrix) -> Result<Cow<'_, [f64]>, String> {
-    let bytes = matrix.elements.as_bytes();
-    if matrix.rows.checked_mul(matrix.columns).and_then(|count| count.checked_mul(8))
-        != Some(bytes.len() as u64)
-    {
-        return Err(format!("{} bytes are not {} x {} doubles", bytes.len(), matrix.rows, matrix.columns));
+fn dense<T: Real>(matrix: &Matrix) -> Result<Cow<'_, [T]>, String> {
+    let Matrix { element, rows, columns, elements } = matrix;
+    match elements.scalars() {
+        Ok(numbers) if *element == T::ELEMENT && matrix.is_whole() => Ok(numbers),
+        _ => {
+            let wanted = T::ELEMENT;
+            Err(format!("{} bytes of {element} are not {rows} x {columns} of {wanted}", elements.len()))
+        }
     }
-    Ok(match bytemuck::try_cast_slice(bytes) {
-        Ok(elements) => Cow::Borrowed(elements),
-        Err(_) => Cow::Owned(bytemuck::pod_collect_to_vec(bytes)),
-    })
 }
 
-fn dot(x: &[f64], y: &[f64]) -> f64 {
+fn dot<T: Real>(x: &[T], y: &[f64]) -> f64 {
     sum_of(x, y, |x, y| x * y)
 }
 
-fn dot_of_magnitudes(x: &[f64], y: &[f64]) -> f64 {
+fn dot_of_magnitudes<T: Real>(x: &[T], y: &[f64]) -> f64 {
     sum_of(x, y, |x, y| (x * y).abs())
 }
 
-fn sum_of(x: &[f64], y: &[f64], term: impl Fn(f64, f64) -> f64) -> f64 {
+fn sum_of<T: Real>(x: &[T], y: &[f64], term: impl Fn(f64, f64) -> f64) -> f64 {
     // Several sums at a time: one would wait for each addition before it starts the next.
     let ((x, x_rest), (y, y_rest)) = (x.as_chunks::<8>(), y.as_chunks::<8>());
     let mut sums = [0.0; 8];
     for (x, y) in x.iter().zip(y) {
-        for ((sum, x), y) in sums.iter_mut().zip(x).zip(y) {
-            *sum += term(*x, *y);
+        for ((sum, &x), y) in sums.iter_mut().zip(x).zip(y) {
+            *sum += term(x.into(), *y);
         }
     }
-    let rest = x_rest.iter().zip(y_rest).map(|(x, y)| term(*x, *y));
+    let rest = x_rest.iter().zip(y_rest).map(|(&x, y)| term(x.into(), *y));
     sums.into_iter().chain(rest).sum()
 }
 
@@ -111,11 +121,12 @@ mod tests {
         payload::{Format, Payload},
     };
 
-    fn matrix(rows: usize, columns: usize, elements: Vec<f64>) -> Matrix {
-        Matrix { rows: rows as u64, columns: columns as u64, elements: Buffer::from_scalars(elements) }
+    fn matrix<T: Real>(rows: usize, columns: usize, elements: Vec<T>) -> Matrix {
+        let (rows, columns, elements) = (rows as u64, columns as u64, Buffer::from_scalars(elements));
+        Matrix { element: T::ELEMENT, rows, columns, elements }
     }
 
-    fn verdict(a: &[f64], b: &[f64], [m, k, n]: [usize; 3], c: Vec<f64>) -> Result<(), String> {
+    fn verdict<T: Real>(a: &[T], b: &[T], [m, k, n]: [usize; 3], c: Vec<T>) -> Result<(), String> {
         let (a, b) = (matrix(m, k, a.to_vec()), matrix(k, n, b.to_vec()));
         let input = Input { a: Operand::Dense(a), b: Operand::Dense(b), summary: false };
         let output = Output::Product(matrix(m, n, c));
@@ -133,7 +144,7 @@ mod tests {
             m in 1usize..30, k in 1usize..30, n in 1usize..30, seed: u64, scale in -200i32..200, place: usize,
         ) {
             let made = |seed: u64, len: usize| -> Vec<f64> {
-                (0..len as u64).map(|index| (unit(seed, index) - 0.5) * 2f64.powi(scale)).collect()
+                (0..len as u64).map(|index| (f64::unit(seed, index) - 0.5) * 2f64.powi(scale)).collect()
             };
             let (a, b) = (made(seed, m * k), made(!seed, k * n));
             let c = naive(&a, &b, [m, k, n]);
@@ -146,6 +157,55 @@ mod tests {
         }
     }
 
+    /// As a worker would, one rounding after the other.
+    fn naive_in_floats(a: &[f32], b: &[f32], [m, k, n]: [usize; 3]) -> Vec<f32> {
+        let entry = |i: usize, j: usize| (0..k).fold(0.0, |sum, l| sum + a[i * k + l] * b[l * n + j]);
+        (0..m * n).map(|place| entry(place / n, place % n)).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn floats_have_their_own_roundings_and_wrong_ones_do_not_pass(
+            m in 1usize..20, k in 1usize..200, n in 1usize..20, seed: u64, scale in -40i32..40, place: usize,
+        ) {
+            let made = |seed: u64, len: usize| -> Vec<f32> {
+                (0..len as u64).map(|index| (f32::unit(seed, index) - 0.5) * 2f32.powi(scale)).collect()
+            };
+            let (a, b) = (made(seed, m * k), made(!seed, k * n));
+            let c = naive_in_floats(&a, &b, [m, k, n]);
+            prop_assert_eq!(verdict(&a, &b, [m, k, n], c.clone()), Ok(()));
+            let mut wrong = c;
+            let place = place % wrong.len();
+            // More than all roundings of 200 terms of a quarter, and 20 of such sums, may come to.
+            wrong[place] += 0.1 * 4f32.powi(scale);
+            prop_assert!(verdict(&a, &b, [m, k, n], wrong).is_err());
+        }
+    }
+
+    #[test]
+    fn floats_that_are_off_by_more_than_they_may_be_are_rejected() {
+        // Of small numbers there is nothing to round, and the bound is some 2e-7 of each.
+        let (a, b, shape) = ([1.0f32, 2.0], [3.0f32, 4.0], [1, 2, 1]);
+        assert_eq!(verdict(&a, &b, shape, vec![11.0]), Ok(()));
+        assert!(verdict(&a, &b, shape, vec![11.00001]).is_err());
+        assert!(verdict(&a, &b, shape, vec![f32::INFINITY]).is_err());
+        let long = verdict(&a.map(f64::from), &b.map(f64::from), shape, vec![11.0 + 1e-6]);
+        assert!(long.is_err(), "doubles are held to their own bound");
+        let other = Output::Product(matrix(1, 1, vec![11.0f64]));
+        let factor =
+            |rows, columns, elements: &[f32; 2]| Operand::Dense(matrix(rows, columns, elements.to_vec()));
+        let input = Input { a: factor(1, 2, &a), b: factor(2, 1, &b), summary: false };
+        assert!(judge(&input, other).is_err(), "doubles came for floats");
+    }
+
+    #[test]
+    fn what_is_beyond_a_float_is_not_held_against_a_worker_and_what_is_lost_below_neither() {
+        let (large, tiny) = ([1e30f32, 1.0], [1e-30f32, 1e-30]);
+        assert_eq!(verdict(&large, &large, [1, 2, 1], vec![f32::INFINITY]), Ok(()));
+        assert_eq!(verdict(&tiny, &tiny, [1, 2, 1], vec![0.0]), Ok(()));
+        assert!(verdict(&[1e18f32], &[1e18], [1, 1, 1], vec![f32::INFINITY]).is_err());
+    }
+
     #[test]
     fn what_is_no_product_is_rejected_whatever_it_is() {
         let (a, b, shape) = ([1.0, 2.0], [3.0, 4.0], [1, 2, 1]);
@@ -153,9 +213,9 @@ mod tests {
         assert!(verdict(&a, &b, shape, vec![f64::NAN]).is_err());
         assert!(verdict(&a, &b, shape, vec![f64::INFINITY]).is_err());
         assert!(verdict(&a, &b, shape, vec![11.0, 0.0]).is_err());
-        assert!(verdict(&[], &[], [2, 0, 2], vec![0.0; 4]).is_ok());
-        assert!(verdict(&[], &[], [2, 0, 2], vec![0.0, 0.0, 1.0, 0.0]).is_err());
-        assert!(verdict(&[], &[], [0, 3, 0], vec![]).is_ok());
+        assert!(verdict(&[], &[], [2, 0, 2], vec![0.0f64; 4]).is_ok());
+        assert!(verdict(&[], &[], [2, 0, 2], vec![0.0f64, 0.0, 1.0, 0.0]).is_err());
+        assert!(verdict::<f64>(&[], &[], [0, 3, 0], vec![]).is_ok());
         assert!(verdict(&a, &[3.0], shape, vec![11.0]).is_err(), "b is short");
         assert!(verdict(&[f64::INFINITY, 1.0], &b, shape, vec![f64::INFINITY]).is_ok());
     }

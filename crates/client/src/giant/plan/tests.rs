@@ -1,4 +1,5 @@
 use super::*;
+use sgdt_proto::kind::matmul::Element;
 
 fn power(slots: u32, rate: f64) -> Power {
     Power { slots, rate }
@@ -12,7 +13,7 @@ fn plans(task: Task, rates: Rates) -> Plans {
     Plans::of(&task, &rates, &Limits { memory: 1 << 40, verify: true, timeout: None })
 }
 
-const SQUARE: Task = Task::Matmul { shape: [4096; 3] };
+const SQUARE: Task = Task::Matmul { shape: [4096; 3], element: Element::F64 };
 
 #[test]
 fn a_large_product_is_split_when_workers_are_many_and_the_link_is_fast() {
@@ -37,6 +38,21 @@ fn the_guide_is_where_time_is_least_without_overlap() {
     let guide = SQUARE.guide(rate, link).unwrap();
     let time = |p: f64| 2.0 * n.powi(3) / (p * rate) + 2.0 * 8.0 * n * n * p.sqrt() / link;
     assert!(time(guide) < time(guide * 1.1) && time(guide) < time(guide / 1.1), "{guide}");
+}
+
+#[test]
+fn a_product_of_floats_takes_half_as_long_and_sends_half_as_much() {
+    let floats = Task::Matmul { shape: [4096; 3], element: Element::F32 };
+    assert_eq!(floats.usual_rate(), 2.0 * SQUARE.usual_rate());
+    let predicted = |task, rate| {
+        let alone = plans(task, rates(power(2, rate), power(16, rate), 1e9));
+        alone.cluster.unwrap().0.seconds
+    };
+    let (short, long) = (predicted(floats, 2e11), predicted(SQUARE, 1e11));
+    assert!((long / short - 2.0).abs() < 0.01, "{long} {short}");
+    // Twice the bandwidth in elements, at the same rate; the same at twice the rate.
+    assert!(floats.guide(1e11, 1e9) > SQUARE.guide(1e11, 1e9));
+    assert_eq!(floats.guide(2e11, 1e9), SQUARE.guide(1e11, 1e9));
 }
 
 #[test]
