@@ -8,7 +8,8 @@ import time
 
 # What to measure: sizes, how many threads each side has, and the library beside it.
 CASES = [
-    *[("matmul", n, threads, "numpy", threads) for n in (512, 1024, 2048, 4096) for threads in (1, 2)],
+    *[(operation, n, threads, "numpy", threads)
+      for operation in ("matmul", "matmul-f32") for n in (512, 1024, 2048, 4096) for threads in (1, 2)],
     *[(f"sort-{kind}", n, threads, "numpy", 1)
       for kind in ("i64", "f64") for n in (10**7, 10**8) for threads in (1, 2)],
     *[("factorial", n, threads, library, 1)
@@ -19,9 +20,10 @@ CASES = [
 
 def yardstick(library, operation, size):
     """What is timed, and what makes its input each time."""
-    if operation == "matmul":
+    if operation.startswith("matmul"):
         import numpy
-        factors = [numpy.random.default_rng(seed).random((size, size)) for seed in (1, 2)]
+        dtype = numpy.float32 if operation == "matmul-f32" else numpy.float64
+        factors = [numpy.random.default_rng(seed).random((size, size), dtype) for seed in (1, 2)]
         return lambda pair: pair[0] @ pair[1], lambda: factors
     if operation.startswith("sort"):
         import numpy

@@ -12,6 +12,7 @@ use sgdt_client::job::{
 use sgdt_proto::{
     handshake::{self, Service, Verdict},
     identity::Identity,
+    kind::matmul::Element,
     name_server::{NameServerRequest, NameServerResponse},
     tls,
     transport::{self, codec::Postcard},
@@ -112,16 +113,16 @@ pub(crate) fn lines(bytes: &[u8]) {
 /// An array's file: its header, and the whole.
 pub(crate) fn npy(bytes: &[u8]) {
     if let Ok((header, _)) = header::read(&mut &*bytes)
-        && let Some(number) = header.number()
+        && let Some(element) = header.dtype::<Element>()
     {
-        let (again, _) = header::read(&mut &*header::encode(number, &header.shape)).unwrap();
-        assert_eq!(again.shape, header.shape);
+        let (again, _) = header::read(&mut &*header::encode(element, &header.shape)).unwrap();
+        assert_eq!((again.shape, again.descr), (header.shape, header.descr));
     }
     static HOME: LazyLock<TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
     let path = HOME.path().join("x.npy");
     fs::write(&path, bytes).unwrap();
     if let Ok(matrix) = npy::read_matrix(&path) {
-        assert_eq!(matrix.elements.len() as u64, matrix.rows * matrix.columns);
+        assert!(matrix.is_whole(), "{matrix:?}");
     }
     drop(npy::read_list(&path));
 }

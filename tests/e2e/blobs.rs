@@ -13,7 +13,7 @@ use sgdt_client::{
 };
 use sgdt_proto::{
     buffer::Buffer,
-    kind::matmul::{Input, KIND, Matrix as Factor, Operand, Output},
+    kind::matmul::{Element, Input, KIND, Matrix as Factor, Operand, Output},
     net::{ByteStream, Connection, Listener, Network, Tcp},
 };
 use std::{
@@ -113,7 +113,8 @@ async fn start(workers: usize, memory: &str) -> (Cluster, Client, Counting) {
 fn factor(matrix: &Matrix) -> Factor {
     let elements = Buffer::from_scalars(matrix.elements.clone()).shared();
     assert!(elements.digest().is_some());
-    Factor { rows: matrix.rows as u64, columns: matrix.columns as u64, elements }
+    let (rows, columns) = (matrix.rows as u64, matrix.columns as u64);
+    Factor { element: Element::F64, rows, columns, elements }
 }
 
 /// Matrices of 64 x 128 and 128 x 64, 64 KiB each, and all their products.
@@ -171,7 +172,8 @@ async fn a_product_in_pieces_sends_each_block_once_to_each_worker() {
     for (pieces, sent) in [2, 16].into_iter().zip(&mut sent) {
         network.take();
         let limits = Limits { memory: 1 << 30, ..Limits::default() };
-        product = giant::matmul::product(&hands, &factor(&a), &factor(&b), pieces, limits).await.unwrap();
+        let c = giant::matmul::product(&hands, &factor(&a), &factor(&b), pieces, limits).await.unwrap();
+        product = c.into_scalars::<f64>().unwrap();
         *sent = network.take();
     }
     assert!(product.iter().zip(&a.times(&b).elements).all(|(c, expected)| close(*c, *expected)));

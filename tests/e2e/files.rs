@@ -108,12 +108,12 @@ fn a_factorial_of_a_million_digits_is_exact() {
 #[test]
 fn an_array_of_the_wrong_type_or_shape_is_an_error_that_names_both() {
     let cluster = Cluster::start(1);
-    cluster.file("small.npy", npy::encode("<f4", &[2, 2], [[0; 4]; 4]));
+    cluster.file("small.npy", npy::encode("<f2", &[2, 2], [[0; 2]; 4]));
     cluster.file("flat.npy", npy::encode("<f8", &[4], [[0; 8]; 4]));
     cluster.file("torn.npy", &npy::encode("<f8", &[2, 2], [[0; 8]; 4])[..100]);
     cluster.file("text.npy", "not an array");
     let inputs =
-        [("small.npy", "f4"), ("flat.npy", "(4"), ("torn.npy", "torn.npy"), ("text.npy", "text.npy")];
+        [("small.npy", "f2"), ("flat.npy", "(4"), ("torn.npy", "torn.npy"), ("text.npy", "text.npy")];
     let job = Job::of(
         inputs.len(),
         |i| json!({"task": "matmul", "a": {"npy": inputs[i].0}, "b": [[1, 2], [3, 4]]}),

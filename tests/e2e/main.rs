@@ -17,6 +17,7 @@ mod enrolment;
 mod external;
 mod far;
 mod files;
+mod floats;
 mod giant;
 mod hang;
 mod hostile;

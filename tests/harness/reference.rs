@@ -30,6 +30,12 @@ impl Matrix {
         Self { rows, columns, elements: (0..(rows * columns) as u64).map(unit).collect() }
     }
 
+    /// The matrix of floats of 32 bits that a worker makes of a seed: elements uniform in [0, 1).
+    pub fn random_floats(rows: usize, columns: usize, seed: u64) -> Self {
+        let unit = |index| (word(seed, index) >> 40) as f64 / (1u64 << 24) as f64;
+        Self { rows, columns, elements: (0..(rows * columns) as u64).map(unit).collect() }
+    }
+
     /// The product, by the definition.
     ///
     /// # Panics
@@ -59,6 +65,11 @@ impl Matrix {
 /// Whether two numbers are the same but for the rounding of a long sum.
 pub fn close(left: f64, right: f64) -> bool {
     (left - right).abs() <= 1e-12 * left.abs().max(right.abs()).max(1.0) * 1e2
+}
+
+/// Whether a float of 32 bits is as near to the sum of some thousand products as is promised.
+pub fn close_float(left: f32, right: f64) -> bool {
+    (f64::from(left) - right).abs() <= 1e-5 * right.abs().max(1.0)
 }
 
 /// n! in decimal, by schoolbook multiplication.

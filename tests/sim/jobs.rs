@@ -45,6 +45,9 @@ pub(crate) enum Work {
 /// How long an [`Overdue`](Work::Overdue) task may run.
 const TIME_OUT: Duration = Duration::from_millis(250);
 
+/// What all matrices here are made of.
+const DOUBLES: matmul::Element = matmul::Element::F64;
+
 /// Rows and columns of a large matrix: enough for a blob.
 const LARGE: u64 = 91;
 
@@ -76,7 +79,7 @@ impl Work {
         let kind = |name: &str| name.parse().unwrap();
         let matrix = |elements: [f64; 4]| {
             let elements = Buffer::from_scalars(elements.to_vec());
-            matmul::Operand::Dense(matmul::Matrix { rows: 2, columns: 2, elements })
+            matmul::Operand::Dense(matmul::Matrix { element: DOUBLES, rows: 2, columns: 2, elements })
         };
         match self {
             Self::Digest(word) => TaskSpec::json(kind("digest"), &Word { word: *word }),
@@ -95,7 +98,12 @@ impl Work {
                 let large = Buffer::from_scalars((0..LARGE * LARGE).map(|i| element(*which, i)).collect());
                 let column = Buffer::from_scalars(vec![*factor; LARGE as usize]);
                 let [a, b] = [(LARGE, large.shared()), (1, column)].map(|(columns, elements)| {
-                    matmul::Operand::Dense(matmul::Matrix { rows: LARGE, columns, elements })
+                    matmul::Operand::Dense(matmul::Matrix {
+                        element: DOUBLES,
+                        rows: LARGE,
+                        columns,
+                        elements,
+                    })
                 });
                 TaskSpec::packed(kind("matmul"), &matmul::Input { a, b, summary: false })
             }
@@ -130,7 +138,12 @@ impl Work {
                 let elements = Buffer::from_scalars((0..4).map(cell).collect());
                 return self.equal(
                     result,
-                    &matmul::Output::Product(matmul::Matrix { rows: 2, columns: 2, elements }),
+                    &matmul::Output::Product(matmul::Matrix {
+                        element: DOUBLES,
+                        rows: 2,
+                        columns: 2,
+                        elements,
+                    }),
                 );
             }
             Self::Scale(which, factor) => {
@@ -138,7 +151,12 @@ impl Work {
                 let elements = Buffer::from_scalars((0..LARGE).map(|row| sum(row) * factor).collect());
                 return self.equal(
                     result,
-                    &matmul::Output::Product(matmul::Matrix { rows: LARGE, columns: 1, elements }),
+                    &matmul::Output::Product(matmul::Matrix {
+                        element: DOUBLES,
+                        rows: LARGE,
+                        columns: 1,
+                        elements,
+                    }),
                 );
             }
             Self::Invalid => ErrorCode::InvalidInput,

@@ -10,7 +10,7 @@ use sgdt_client::{TaskSpec, local::LocalKernels, verify};
 use sgdt_proto::{
     buffer::Buffer,
     kind::{
-        matmul::{Input, KIND, Matrix, Operand},
+        matmul::{Element, Input, KIND, Matrix, Operand},
         random,
     },
 };
@@ -29,7 +29,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (size, rounds): (u64, usize) = (size.parse()?, rounds.parse()?);
     let made = |seed| {
         let elements: Vec<f64> = (0..size * size).map(|index| random::unit(seed, index)).collect();
-        Operand::Dense(Matrix { rows: size, columns: size, elements: Buffer::from_scalars(elements) })
+        Operand::Dense(Matrix {
+            element: Element::F64,
+            rows: size,
+            columns: size,
+            elements: Buffer::from_scalars(elements),
+        })
     };
     let spec = TaskSpec::packed(KIND.parse()?, &Input { a: made(1), b: made(2), summary: false })?;
     let check = verify::of::<Input>(&spec.payload)?.ok_or("a product can be checked")?;

@@ -146,10 +146,10 @@ pub struct Run {
 /// `matmul`
 #[derive(Args, Clone, PartialEq, Debug)]
 pub struct Matmul {
-    /// The left factor, a .npy file of doubles
+    /// The left factor, a .npy file of doubles or of floats of 32 bits
     #[arg(value_name = "A.npy")]
     pub a: PathBuf,
-    /// The right factor
+    /// The right factor, of the same dtype
     #[arg(value_name = "B.npy")]
     pub b: PathBuf,
     /// Where the product goes; - is standard output

@@ -14,14 +14,15 @@ use crate::blob::{self, Digest};
 use bytemuck::{Pod, allocation::try_cast_vec};
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
-use std::{cell::RefCell, fmt, ops::Range, sync::Arc};
+use std::{borrow::Cow, cell::RefCell, fmt, ops::Range, sync::Arc};
 
 #[cfg(target_endian = "big")]
 compile_error!("segments are little-endian in memory and on the wire; this target is not");
 
-/// A number of eight bytes that a buffer can hold.
-pub trait Scalar: Pod {}
+/// A number of eight or four bytes that a buffer can hold.
+pub trait Scalar: Pod + Send + Sync {}
 impl Scalar for f64 {}
+impl Scalar for f32 {}
 impl Scalar for i64 {}
 impl Scalar for u64 {}
 
@@ -54,7 +55,7 @@ impl From<Repr> for Buffer {
 }
 
 impl Buffer {
-    /// Takes numbers over, without copying them.
+    /// Takes numbers over, without copying those of eight bytes: others are aligned differently.
     pub fn from_scalars<T: Scalar>(numbers: Vec<T>) -> Self {
         let len = size_of_val(numbers.as_slice());
         let words =
@@ -134,18 +135,33 @@ impl Buffer {
         Some(bytes.slice(range).into())
     }
 
-    /// The numbers, in a vector of the caller's own: without a copy when this is the only handle to an
-    /// aligned buffer.
+    /// The numbers where they are, or a copy where they are not aligned for them.
     ///
     /// # Errors
-    /// The length in bytes, when it is no multiple of eight.
+    /// The length in bytes, when it is no multiple of theirs.
+    pub fn scalars<T: Scalar>(&self) -> Result<Cow<'_, [T]>, usize> {
+        let bytes = self.as_bytes();
+        if !bytes.len().is_multiple_of(size_of::<T>()) {
+            return Err(bytes.len());
+        }
+        Ok(match bytemuck::try_cast_slice(bytes) {
+            Ok(numbers) => Cow::Borrowed(numbers),
+            Err(_) => Cow::Owned(bytemuck::pod_collect_to_vec(bytes)),
+        })
+    }
+
+    /// The numbers, in a vector of the caller's own: without a copy when they have eight bytes and this is the only
+    /// handle to an aligned buffer.
+    ///
+    /// # Errors
+    /// The length in bytes, when it is no multiple of theirs.
     pub fn into_scalars<T: Scalar>(self) -> Result<Vec<T>, usize> {
         let len = self.len();
-        if !len.is_multiple_of(size_of::<u64>()) {
+        if !len.is_multiple_of(size_of::<T>()) {
             return Err(len);
         }
         Ok(match self.repr {
-            Repr::Words { words, .. } => {
+            Repr::Words { words, .. } if size_of::<T>() == size_of::<u64>() => {
                 let mut words = match Arc::try_unwrap(words) {
                     Ok(words) => words.into_vec(),
                     Err(shared) => shared.as_slice().to_vec(),
@@ -153,7 +169,7 @@ impl Buffer {
                 words.truncate(len / size_of::<u64>());
                 try_cast_vec(words).unwrap_or_else(|(_, words)| bytemuck::pod_collect_to_vec(&words))
             }
-            Repr::Bytes(bytes) => bytemuck::pod_collect_to_vec(&bytes),
+            repr => bytemuck::pod_collect_to_vec(Self::from(repr).as_bytes()),
         })
     }
 
@@ -250,6 +266,22 @@ mod tests {
         assert_eq!(back.as_ptr() as usize, place);
         assert_eq!(back[0], 1.5);
         assert!(back[1].is_nan() && back[2].is_sign_negative());
+    }
+
+    #[test]
+    fn shorter_numbers_go_in_and_come_out_whatever_their_number() {
+        for count in 0..5 {
+            let numbers: Vec<f32> = (0..count).map(|i| i as f32 - 0.5).collect();
+            let buffer = Buffer::from_scalars(numbers.clone());
+            assert_eq!((buffer.len(), buffer.scalars().unwrap().as_ref()), (4 * count, &*numbers));
+            assert_eq!(buffer.into_scalars::<f32>().unwrap(), numbers);
+        }
+        let odd = Buffer::from(vec![0; 6]);
+        assert_eq!(odd.scalars::<f32>(), Err(6));
+        assert_eq!(odd.into_scalars::<f32>(), Err(6));
+        let buffer = Buffer::from_words(vec![1 << 32 | 2, 3], 12).unwrap();
+        assert_eq!(buffer.scalars::<f32>().unwrap().as_ref(), [2, 1, 3].map(f32::from_bits));
+        assert!(matches!(buffer.scalars::<f32>(), Ok(Cow::Borrowed(_))));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tokio::{
 };
 
 /// The version that this build speaks. Messages are positional, so every change of one is a new version.
-pub const PROTOCOL_VERSION: u16 = 2;
+pub const PROTOCOL_VERSION: u16 = 3;
 
 /// How long the other side may take over its eight bytes.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);

@@ -2,14 +2,14 @@
 //! seconds.
 //!
 //! ```text
-//! kernels matmul|sort-i64|sort-f64|factorial|decimal SIZE THREADS
+//! kernels matmul|matmul-f32|sort-i64|sort-f64|factorial|decimal SIZE THREADS
 //! ```
 
 use mimalloc::MiMalloc;
 use sgdt_proto::{
     buffer::Buffer,
     kind::{
-        matmul::{self, Matrix, Operand},
+        matmul::{self, Matrix, Operand, Real},
         natural, random,
         sort::{self, Keys},
     },
@@ -40,7 +40,8 @@ fn main() -> ExitCode {
     let [operation, size, threads] = args.as_slice() else { return usage() };
     let (Ok(size), Ok(threads @ 1..)) = (size.parse(), threads.parse()) else { return usage() };
     let took = match operation.as_str() {
-        "matmul" => product(size, threads),
+        "matmul" => product::<f64>(size, threads),
+        "matmul-f32" => product::<f32>(size, threads),
         "sort-i64" => sort_keys(size, threads, |index| random::word(1, index), Keys::I64),
         "sort-f64" => sort_keys(size, threads, |index| random::unit(1, index).to_bits(), Keys::F64),
         "factorial" => factorial(size, threads),
@@ -60,7 +61,7 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    eprintln!("usage: kernels matmul|sort-i64|sort-f64|factorial|decimal SIZE THREADS");
+    eprintln!("usage: kernels matmul|matmul-f32|sort-i64|sort-f64|factorial|decimal SIZE THREADS");
     ExitCode::from(2)
 }
 
@@ -82,10 +83,11 @@ fn timed<I: Clone, O>(
     Ok(took)
 }
 
-fn product(n: u64, threads: u32) -> Result<Duration, TaskError> {
+fn product<T: Real>(n: u64, threads: u32) -> Result<Duration, TaskError> {
     let made = |seed| {
-        let elements: Vec<f64> = (0..n * n).map(|index| random::unit(seed, index)).collect();
-        Operand::Dense(Matrix { rows: n, columns: n, elements: Buffer::from_scalars(elements) })
+        let elements: Vec<T> = (0..n * n).map(|index| T::unit(seed, index)).collect();
+        let elements = Buffer::from_scalars(elements);
+        Operand::Dense(Matrix { element: T::ELEMENT, rows: n, columns: n, elements })
     };
     let input = matmul::Input { a: made(1), b: made(2), summary: false };
     timed(threads, &input, |input, cancel| MatMul.run(input, cancel))

@@ -241,7 +241,11 @@ mod tests {
     #[test]
     fn every_builtin_kind_refuses_what_would_not_fit_before_it_runs() {
         let kinds = Kinds::builtin().memory_limit(1 << 30);
-        let random = |seed| kind::matmul::Operand::Random { shape: [1 << 20, 1 << 20], seed };
+        let random = |seed| kind::matmul::Operand::Random {
+            element: kind::matmul::Element::F64,
+            shape: [1 << 20, 1 << 20],
+            seed,
+        };
         let (a, b) = (random(1), random(2));
         let keys = kind::sort::Keys::Random { len: 1 << 40, seed: 1 };
         let packed = |payload: Result<Payload, _>| payload.unwrap();

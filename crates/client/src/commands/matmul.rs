@@ -14,26 +14,30 @@ use crate::{
     },
     job::{
         kinds::matmul::{self, Files},
-        npy::header::{Number, encode},
+        npy::header::encode,
     },
 };
-use sgdt_proto::{kind::matmul::KIND, task::TaskError};
+use sgdt_proto::{
+    kind::matmul::{KIND, Matrix},
+    task::TaskError,
+};
 
 pub(super) async fn run(setup: &Setup, args: Matmul) -> Result<(), CommandError> {
     let Matmul { a, b, output, split } = args;
     let read = blocking(move || matmul::files(&a, &b, &output)).await;
     let Files { a, b, output } = read.map_err(CommandError::Input)?;
     let planner = Planner::new(setup, split).await?;
-    let planned = planner.plan(&Task::Matmul { shape: [a.rows, a.columns, b.columns] }, None).await;
+    let (shape, element) = ([a.rows, a.columns, b.columns], a.element);
+    let planned = planner.plan(&Task::Matmul { shape, element }, None).await;
     if planned.pieces == 1 {
         let request = Files { a, b, output }.request().map_err(CommandError::Input)?;
         return single::whole(setup, &planned, KIND, request).await;
     }
 
-    let header = encode(Number::Double, &[a.rows, b.columns]);
+    let header = encode(element, &[a.rows, b.columns]);
     let (begin, columns) = (header.len(), b.columns as usize);
-    let bytes = a.rows.checked_mul(b.columns).and_then(|count| usize::try_from(count).ok()?.checked_mul(8));
-    let bytes = bytes.and_then(|bytes| bytes.checked_add(begin));
+    let bytes = Matrix::bytes(element, a.rows, b.columns);
+    let bytes = bytes.and_then(|bytes| usize::try_from(bytes).ok()?.checked_add(begin));
     let bytes = bytes.ok_or_else(|| CommandError::Task(TaskError::too_large("the product has no end")))?;
     let file = blocking(move || {
         let mut file = output.begin(bytes)?;
@@ -45,7 +49,7 @@ pub(super) async fn run(setup: &Setup, args: Matmul) -> Result<(), CommandError>
         if let Some(mut begun) = file.take() {
             let write = move || {
                 for (place, row) in tile.placed(columns) {
-                    begun.write_at(begin + place * size_of::<f64>(), bytemuck::cast_slice(row))?;
+                    begun.write_at(begin + place, row)?;
                 }
                 Ok(begun)
             };

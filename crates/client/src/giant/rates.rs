@@ -71,8 +71,8 @@ async fn power(task: &Task, hands: &Hands, limits: Limits) -> Power {
 /// A short task of the kind, and how much work it is.
 fn probe(task: &Task, limits: Limits) -> (Option<TaskSpec>, f64) {
     match task {
-        Task::Matmul { .. } => {
-            let operand = |seed| Operand::Random { shape: [SIDE, SIDE], seed };
+        Task::Matmul { element, .. } => {
+            let operand = |seed| Operand::Random { element: *element, shape: [SIDE, SIDE], seed };
             let input = matmul::Input { a: operand(1), b: operand(2), summary: true };
             (spec(matmul::KIND, &input, limits), 2.0 * (SIDE as f64).powi(3))
         }
@@ -124,12 +124,14 @@ fn spec(kind: &str, input: &impl Serialize, limits: Limits) -> Option<TaskSpec> 
 mod tests {
     use super::*;
     use crate::local::LocalKernels;
+    use sgdt_proto::kind::matmul::Element;
 
     #[tokio::test]
     async fn every_kind_can_be_measured() {
         let hands = Hands::Local(LocalKernels::new());
         for task in [
-            Task::Matmul { shape: [1, 1, 1] },
+            Task::Matmul { shape: [1, 1, 1], element: Element::F64 },
+            Task::Matmul { shape: [1, 1, 1], element: Element::F32 },
             Task::Numbers { bytes: 1 },
             Task::Lines { bytes: 1 },
             Task::Factorial { n: 1 },

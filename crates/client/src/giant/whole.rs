@@ -57,7 +57,7 @@ impl Whole {
     pub fn product(input: &Payload) -> Option<Self> {
         match large::<Factors>(input)? {
             Factors { a: Operand::Dense(a), b: Operand::Dense(b), summary: false }
-                if a.rows.saturating_mul(b.columns) <= MOST / size_of::<f64>() as u64 =>
+                if Matrix::bytes(a.element, a.rows, b.columns).is_some_and(|bytes| bytes <= MOST) =>
             {
                 Some(Self::Product { a, b })
             }
@@ -89,7 +89,9 @@ impl Whole {
     /// What decides its cost.
     pub fn task(&self) -> Task {
         match self {
-            Self::Product { a, b } => Task::Matmul { shape: [a.rows, a.columns, b.columns] },
+            Self::Product { a, b } => {
+                Task::Matmul { shape: [a.rows, a.columns, b.columns], element: a.element }
+            }
             Self::Sort { keys: Keys::I64(buffer) | Keys::F64(buffer), .. } => {
                 Task::Numbers { bytes: buffer.len() as u64 }
             }
@@ -105,8 +107,9 @@ impl Whole {
     pub async fn compute(self, hands: &Hands, pieces: u32, limits: Limits) -> Result<Payload, GiantError> {
         match self {
             Self::Product { a, b } => {
-                let elements = Buffer::from_scalars(matmul::product(hands, &a, &b, pieces, limits).await?);
-                encode(&Product::Product(Matrix { rows: a.rows, columns: b.columns, elements }))
+                let elements = matmul::product(hands, &a, &b, pieces, limits).await?;
+                let (element, rows, columns) = (a.element, a.rows, b.columns);
+                encode(&Product::Product(Matrix { element, rows, columns, elements }))
             }
             Self::Sort { keys, descending } => {
                 encode(&Sorted::Sorted(sorted(hands, keys, descending, pieces, limits).await?))
@@ -171,17 +174,27 @@ fn encode(output: &impl Serialize) -> Result<Payload, GiantError> {
 mod tests {
     use super::*;
     use crate::dispatch::{TaskResult, TaskSpec};
-    use sgdt_proto::kind::{factorial, matmul, random, sort};
+    use sgdt_proto::kind::{
+        factorial,
+        matmul::{self, Element, Real},
+        random, sort,
+    };
 
     fn unit(seed: u64, count: u64) -> Buffer {
         Buffer::from_scalars::<f64>((0..count).map(|index| random::unit(seed, index)).collect())
     }
 
     fn factors(summary: bool) -> Factors {
+        factors_of::<f64>(summary)
+    }
+
+    fn factors_of<T: Real>(summary: bool) -> Factors {
         let dense = |rows, columns, seed| {
-            Operand::Dense(Matrix { rows, columns, elements: unit(seed, rows * columns) })
+            let elements = (0..rows * columns).map(|index| T::unit(seed, index)).collect();
+            let elements = Buffer::from_scalars::<T>(elements);
+            Operand::Dense(Matrix { element: T::ELEMENT, rows, columns, elements })
         };
-        Factors { a: dense(130, 70, 1), b: dense(70, 90, 2), summary }
+        Factors { a: dense(160, 70, 1), b: dense(70, 90, 2), summary }
     }
 
     /// What a worker answers to this input, and what comes of it in pieces.
@@ -196,8 +209,10 @@ mod tests {
 
     #[tokio::test]
     async fn the_answer_is_that_of_a_single_worker() {
-        let [one, pieces] = both(matmul::KIND, &factors(false), Whole::product).await;
-        assert_eq!(one, pieces);
+        for factors in [factors_of::<f64>(false), factors_of::<f32>(false)] {
+            let [one, pieces] = both(matmul::KIND, &factors, Whole::product).await;
+            assert_eq!(one, pieces);
+        }
         for descending in [false, true] {
             for keys in [Keys::F64(unit(3, 20_000)), Keys::I64(unit(4, 20_000))] {
                 let input = Unsorted { keys, descending, summary: false };
@@ -216,13 +231,18 @@ mod tests {
             Payload::encode(Format::Packed, input).unwrap()
         }
         assert!(Whole::product(&packed(&factors(false))).is_some());
-        let random = Operand::Random { shape: [1000, 1000], seed: 1 };
+        let random = Operand::Random { element: Element::F64, shape: [1000, 1000], seed: 1 };
         let made = Factors { a: random, ..factors(false) };
         for input in [factors(true), made] {
             assert_eq!(Whole::product(&packed(&input)), None);
         }
         // Shapes need not be true before they are looked at: the worker says what is wrong.
-        let endless = Operand::Dense(Matrix { rows: 1 << 40, columns: 70, elements: unit(1, 9_100) });
+        let endless = Operand::Dense(Matrix {
+            element: Element::F64,
+            rows: 1 << 40,
+            columns: 70,
+            elements: unit(1, 9_100),
+        });
         assert_eq!(Whole::product(&packed(&Factors { a: endless, ..factors(false) })), None);
         for input in [
             Factorial { n: 9_999, summary: false },

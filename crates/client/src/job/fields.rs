@@ -190,6 +190,23 @@ pub fn either(name: &str, value: &str, [first, second]: [&str; 2]) -> Result<boo
     }
 }
 
+/// Reads one of some names.
+///
+/// # Errors
+/// `invalid-input`, naming the field and the value, and the names that there are.
+pub fn one_of<T: Copy, const N: usize>(
+    field: &str,
+    value: &str,
+    all: [T; N],
+    name: impl Fn(T) -> &'static str,
+) -> Result<T, TaskError> {
+    let word = string(field, value)?;
+    all.into_iter().find(|&one| name(one) == word).ok_or_else(|| {
+        let names = all.map(|one| format!("{:?}", name(one))).join(" or ");
+        TaskError::invalid_input(format!("{field:?} takes {names}, not {}", shorten(value)))
+    })
+}
+
 /// Hands the elements of a list to `take`, one by one: place and text.
 ///
 /// # Errors

@@ -1,5 +1,5 @@
 //! NumPy's `.npy` files, the part of them that tasks take: lists of 64-bit integers or doubles, and matrices
-//! of doubles.
+//! of doubles or of floats of 32 bits.
 //!
 //! A file's header is hostile until it is read: [`header`] bounds and parses it, and nothing is allocated
 //! before the shape it claims is known to be that of the file's size. The numbers are then read straight into
@@ -7,9 +7,15 @@
 //! The format is NEP 1's (<https://numpy.org/neps/nep-0001-npy-format.html>), versions 1, 2 and 3.
 
 use super::{fields::shorten, replace::Destination};
-use bytemuck::{Pod, allocation::try_zeroed_vec, cast_slice_mut};
-use header::{Header, HeaderError, Number};
+use bytemuck::{
+    Pod,
+    allocation::{cast_vec, try_zeroed_vec},
+    cast_slice, cast_slice_mut,
+};
+use header::{Dtype, Header, HeaderError, Number};
 use sgdt_proto::{
+    buffer::Buffer,
+    kind::matmul::{Element, Matrix},
     task::{ErrorCode, TaskError},
     worker::MAX_MESSAGE,
 };
@@ -31,17 +37,6 @@ pub enum List {
     Doubles(Vec<f64>),
 }
 
-/// A matrix of doubles, in row-major order.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Matrix {
-    /// How many rows.
-    pub rows: u64,
-    /// How many columns.
-    pub columns: u64,
-    /// `rows * columns` of them.
-    pub elements: Vec<f64>,
-}
-
 /// Why a file does not give an array.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {reason}", path.display())]
@@ -49,6 +44,9 @@ pub struct NpyError {
     path: PathBuf,
     reason: Reason,
 }
+
+/// What a matrix is.
+const MATRIX: &str = "a matrix is two-dimensional, of dtype '<f8' or '<f4'";
 
 /// What a list is.
 const LIST: &str = "a list is one-dimensional, of dtype '<i8' or '<f8'";
@@ -81,20 +79,27 @@ impl From<NpyError> for TaskError {
     }
 }
 
-/// Reads a matrix of doubles, in C or in Fortran order.
+/// Reads a matrix, in C or in Fortran order.
 ///
 /// # Errors
 /// The file cannot be read, is no `.npy` file, holds something else, or is shorter or longer than its header says.
 pub fn read_matrix(path: &Path) -> Result<Matrix, NpyError> {
     let read = || {
         let (header, mut file, size) = open(path)?;
-        let (rows, columns) = match (header.number(), header.shape.as_slice()) {
-            (Some(Number::Double), &[rows, columns]) => (rows, columns),
-            _ => return Err(unsupported(&header, "a matrix is two-dimensional, of dtype '<f8'")),
+        let (element, rows, columns) = match (header.dtype::<Element>(), header.shape.as_slice()) {
+            (Some(element), &[rows, columns]) => (element, rows, columns),
+            _ => return Err(unsupported(&header, MATRIX)),
         };
-        let elements = numbers(&mut file, count(&header, size)?)?;
-        let elements = if header.fortran { row_major(&elements, rows, columns) } else { elements };
-        Ok(Matrix { rows, columns, elements })
+        let bytes = bytes(&header, element, size)?;
+        let words = words(&mut file, bytes)?;
+        let words = match element {
+            _ if !header.fortran => words,
+            Element::F64 => row_major::<f64>(&words, rows, columns),
+            Element::F32 => row_major::<f32>(&words, rows, columns),
+        };
+        // There are as many words as that takes.
+        let elements = Buffer::from_words(words, bytes as usize).unwrap_or_else(Buffer::from_scalars);
+        Ok(Matrix { element, rows, columns, elements })
     };
     read().map_err(|reason| NpyError { path: path.to_owned(), reason })
 }
@@ -105,10 +110,10 @@ pub fn read_matrix(path: &Path) -> Result<Matrix, NpyError> {
 /// As for [`read_matrix`].
 pub fn read_list(path: &Path) -> Result<List, NpyError> {
     let Unread { number, count, mut file } = open_list(path)?;
-    let read = match number {
-        Number::Integer => numbers(&mut file, count).map(List::Integers),
-        Number::Double => numbers(&mut file, count).map(List::Doubles),
-    };
+    let read = words(&mut file, count.saturating_mul(8)).map(|words| match number {
+        Number::Integer => List::Integers(cast_vec(words)),
+        Number::Double => List::Doubles(cast_vec(words)),
+    });
     read.map_err(|reason| NpyError { path: path.to_owned(), reason })
 }
 
@@ -130,8 +135,11 @@ pub struct Unread {
 pub fn open_list(path: &Path) -> Result<Unread, NpyError> {
     let open = || {
         let (header, file, size) = open(path)?;
-        match (header.number(), header.shape.as_slice()) {
-            (Some(number), [_]) => Ok(Unread { number, count: count(&header, size)?, file }),
+        match (header.dtype::<Number>(), header.shape.as_slice()) {
+            (Some(number), &[count]) => {
+                bytes(&header, number, size)?;
+                Ok(Unread { number, count, file })
+            }
             _ => Err(unsupported(&header, LIST)),
         }
     };
@@ -142,8 +150,8 @@ pub fn open_list(path: &Path) -> Result<Unread, NpyError> {
 ///
 /// # Errors
 /// `invalid-input`: the file cannot be written; an old one is then as it was.
-pub fn write(to: &Destination, number: Number, shape: &[u64], bytes: &[u8]) -> Result<(), TaskError> {
-    to.write(&[&header::encode(number, shape), bytes])
+pub fn write(to: &Destination, dtype: impl Dtype, shape: &[u64], bytes: &[u8]) -> Result<(), TaskError> {
+    to.write(&[&header::encode(dtype, shape), bytes])
 }
 
 /// Opens a file and reads its header. The third is how many bytes follow.
@@ -158,24 +166,26 @@ fn open(path: &Path) -> Result<(Header, File, u64), Reason> {
     Ok((header, file, about.len().saturating_sub(length)))
 }
 
-/// How many numbers there are, by the shape and by the file's size.
-fn count(header: &Header, size: u64) -> Result<u64, Reason> {
-    let needed = header.shape.iter().try_fold(8u128, |product, &n| product.checked_mul(n.into()));
+/// How many bytes of numbers there are, by the shape and by the file's size.
+fn bytes(header: &Header, dtype: impl Dtype, size: u64) -> Result<u64, Reason> {
+    let one = dtype.size() as u128;
+    let needed = header.shape.iter().try_fold(one, |product, &n| product.checked_mul(n.into()));
     if needed != Some(size.into()) {
         let needed = needed.unwrap_or(u128::MAX);
         return Err(Reason::Size { shape: header.shown_shape(), needed, found: size });
     }
-    Ok(size / 8)
+    Ok(size)
 }
 
-fn numbers<T: Pod>(file: &mut File, count: u64) -> Result<Vec<T>, Reason> {
-    let count = match usize::try_from(count) {
-        Ok(fits) if count <= MAX_MESSAGE / 8 => fits,
-        _ => return Err(Reason::TooLarge(count.saturating_mul(8))),
+/// Reads so many bytes, into as many words as they take.
+fn words(file: &mut File, bytes: u64) -> Result<Vec<u64>, Reason> {
+    let len = match usize::try_from(bytes) {
+        Ok(fits) if bytes <= MAX_MESSAGE => fits,
+        _ => return Err(Reason::TooLarge(bytes)),
     };
-    let mut numbers = try_zeroed_vec(count).map_err(|()| Reason::Memory(count * 8))?;
-    file.read_exact(cast_slice_mut(&mut numbers))?;
-    Ok(numbers)
+    let mut words = try_zeroed_vec(len.div_ceil(size_of::<u64>())).map_err(|()| Reason::Memory(len))?;
+    file.read_exact(&mut cast_slice_mut(&mut words)[..len])?;
+    Ok(words)
 }
 
 fn unsupported(header: &Header, wanted: &'static str) -> Reason {
@@ -183,16 +193,17 @@ fn unsupported(header: &Header, wanted: &'static str) -> Reason {
     Reason::Unsupported { dtype: shorten(&dtype).into_owned(), shape: header.shown_shape(), wanted }
 }
 
-/// Columns one after the other, as rows one after the other.
-fn row_major(columns_first: &[f64], rows: u64, columns: u64) -> Vec<f64> {
+/// Columns of numbers one after the other, in words, as rows one after the other.
+fn row_major<T: Pod>(columns_first: &[u64], rows: u64, columns: u64) -> Vec<u64> {
     // Both fit: there are as many numbers, or none at all.
     let (rows, columns) = (rows as usize, columns as usize);
     // Square blocks, so that a cache line that is fetched is used whole, on both sides, before it has to go.
     const BLOCK: usize = 32;
-    let mut out = vec![0.0; columns_first.len()];
-    if out.is_empty() {
-        return out;
+    let mut words = vec![0; columns_first.len()];
+    if words.is_empty() {
+        return words;
     }
+    let (columns_first, out) = (cast_slice::<u64, T>(columns_first), cast_slice_mut::<u64, T>(&mut words));
     for top in (0..rows).step_by(BLOCK) {
         for left in (0..columns).step_by(BLOCK) {
             for row in top..rows.min(top + BLOCK) {
@@ -202,7 +213,7 @@ fn row_major(columns_first: &[f64], rows: u64, columns: u64) -> Vec<f64> {
             }
         }
     }
-    out
+    words
 }
 
 #[cfg(test)]
@@ -241,7 +252,8 @@ mod tests {
     #[test]
     fn a_matrix_reads_the_same_in_both_orders() {
         let home = Home::new();
-        let expected = Matrix { rows: 2, columns: 3, elements: vec![1., 2., 3., 4., 5., 6.] };
+        let elements = Buffer::from_scalars(vec![1.0, 2., 3., 4., 5., 6.]);
+        let expected = Matrix { element: Element::F64, rows: 2, columns: 3, elements };
         let c = file(
             "{'descr': '<f8', 'fortran_order': False, 'shape': (2, 3), }",
             &doubles(&[1., 2., 3., 4., 5., 6.]),
@@ -252,6 +264,26 @@ mod tests {
         );
         assert_eq!(read_matrix(&home.put(&c)).unwrap(), expected);
         assert_eq!(read_matrix(&home.put(&f)).unwrap(), expected);
+    }
+
+    #[test]
+    fn floats_are_read_in_both_orders_whatever_their_number() {
+        let home = Home::new();
+        let bytes = |numbers: &[f32]| numbers.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<_>>();
+        let rows = [1., -2.5, 3., f32::MAX, 5., 1e-45, 7., 8., 9.0];
+        let columns = [1., f32::MAX, 7., -2.5, 5., 8., 3., 1e-45, 9.0];
+        for (fortran, numbers) in [("False", rows), ("True", columns)] {
+            let header = format!("{{'descr': '<f4', 'fortran_order': {fortran}, 'shape': (3, 3), }}");
+            let matrix = read_matrix(&home.put(&file(&header, &bytes(&numbers)))).unwrap();
+            assert!(matrix.element == Element::F32 && matrix.is_whole());
+            assert_eq!(matrix.elements.scalars::<f32>().unwrap().as_ref(), rows);
+            let to = Destination::new(&home.0.path().join("y.npy")).unwrap();
+            write(&to, Element::F32, &[3, 3], matrix.elements.as_bytes()).unwrap();
+            assert_eq!(read_matrix(&home.0.path().join("y.npy")).unwrap(), matrix);
+        }
+        let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 3), }";
+        let error = read_matrix(&home.put(&file(header, &[0; 72]))).unwrap_err();
+        assert!(error.to_string().contains("needs 36 bytes of numbers, and the file has 72"), "{error}");
     }
 
     #[test]
@@ -274,7 +306,7 @@ mod tests {
     fn what_is_not_supported_is_named_with_dtype_shape_and_path() {
         let home = Home::new();
         for (descr, shape, shown) in [
-            ("'<f4'", "(2, 2)", "its dtype is '<f4' and its shape (2, 2)"),
+            ("'<f2'", "(2, 2)", "its dtype is '<f2' and its shape (2, 2)"),
             ("'>f8'", "(2, 2)", "its dtype is '>f8' and its shape (2, 2)"),
             ("'<f8'", "(4,)", "its dtype is '<f8' and its shape (4,)"),
             ("'<f8'", "(1, 2, 2)", "its dtype is '<f8' and its shape (1, 2, 2)"),
@@ -340,20 +372,20 @@ mod tests {
         fn whatever_is_written_reads_back_to_the_bit(rows in 0u64..40, columns in 0u64..40, seed: u64) {
             let home = Home::new();
             let bits = (0..rows * columns).map(|i| sgdt_proto::kind::random::word(seed, i));
-            let elements: Vec<f64> = bits.map(f64::from_bits).collect();
+            let elements: Vec<u64> = bits.collect();
             let path = home.0.path().join("c.npy");
             let to = Destination::new(&path).unwrap();
-            write(&to, Number::Double, &[rows, columns], bytemuck::cast_slice(&elements)).unwrap();
+            write(&to, Element::F64, &[rows, columns], cast_slice(&elements)).unwrap();
             let back = read_matrix(&path).unwrap();
-            prop_assert_eq!((back.rows, back.columns), (rows, columns));
-            prop_assert_eq!(doubles(&back.elements), doubles(&elements));
+            prop_assert_eq!((back.element, back.rows, back.columns), (Element::F64, rows, columns));
+            prop_assert_eq!(back.elements.as_bytes(), cast_slice::<u64, u8>(&elements));
         }
 
         #[test]
         fn transposing_moves_every_element(rows in 1u64..100, columns in 1u64..100) {
-            let fortran: Vec<f64> = (0..rows * columns).map(|i| (i % rows * 1000 + i / rows) as f64).collect();
-            let expected: Vec<f64> = (0..rows * columns).map(|i| (i / columns * 1000 + i % columns) as f64).collect();
-            prop_assert_eq!(row_major(&fortran, rows, columns), expected);
+            let fortran: Vec<u64> = (0..rows * columns).map(|i| i % rows * 1000 + i / rows).collect();
+            let expected: Vec<u64> = (0..rows * columns).map(|i| i / columns * 1000 + i % columns).collect();
+            prop_assert_eq!(row_major::<u64>(&fortran, rows, columns), expected);
         }
     }
 }

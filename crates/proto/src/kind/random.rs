@@ -20,6 +20,13 @@ pub fn unit(seed: u64, index: u64) -> f64 {
     (word(seed, index) >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
 }
 
+/// Element `index` of the sequence of `seed` as a float of 32 bits, uniform in [0, 1): the upper 24 bits of the same word,
+/// as many as such a float holds, times 2^-24.
+#[inline]
+pub fn unit_f32(seed: u64, index: u64) -> f32 {
+    (word(seed, index) >> 40) as f32 * (1.0 / (1u64 << 24) as f32)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -34,5 +41,14 @@ mod tests {
     #[test]
     fn units_are_in_range() {
         assert!((0..1000).map(|index| unit(7, index)).all(|x| (0.0..1.0).contains(&x)));
+        assert!((0..1000).map(|index| unit_f32(7, index)).all(|x| (0.0..1.0).contains(&x)));
+    }
+
+    #[test]
+    fn a_short_unit_is_the_beginning_of_the_long_one() {
+        for index in 0..1000 {
+            let (short, long) = (f64::from(unit_f32(7, index)), unit(7, index));
+            assert_eq!(short, (long * f64::from(1 << 24)).floor() / f64::from(1 << 24));
+        }
     }
 }

@@ -10,16 +10,16 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// The grid of at least so many tiles, of at most so many bytes each, that sends the fewest elements, for an
-    /// m x k and a k x n matrix and if every tile goes to another worker: the left factor goes out once for each column
-    /// of tiles, the right one once for each row. There are never more tiles than elements.
-    pub fn of([m, k, n]: [u64; 3], pieces: u32, bytes: u64) -> Self {
+    /// The grid of at least so many tiles, of at most so many elements each with their factors', that sends the fewest
+    /// elements, for an m x k and a k x n matrix and if every tile goes to another worker: the left factor goes out once
+    /// for each column of tiles, the right one once for each row. There are never more tiles than elements.
+    pub fn of([m, k, n]: [u64; 3], pieces: u32, most: u64) -> Self {
         let (m, n) = (m.max(1), n.max(1));
         let mut wanted = u64::from(pieces.max(1));
         loop {
             let grid = Self::fewest([m, k, n], wanted);
-            let tile = Self::bytes(m.div_ceil(grid.rows), k, n.div_ceil(grid.columns));
-            if tile <= bytes || (grid.rows, grid.columns) == (m, n) || wanted >= Self::MOST {
+            let tile = Self::elements(m.div_ceil(grid.rows), k, n.div_ceil(grid.columns));
+            if tile <= most || (grid.rows, grid.columns) == (m, n) || wanted >= Self::MOST {
                 return grid;
             }
             wanted += (wanted / 16).max(1);
@@ -68,11 +68,10 @@ impl Grid {
         (m * k).saturating_mul(self.columns.into()).saturating_add((k * n).saturating_mul(self.rows.into()))
     }
 
-    /// What a tile of m x n takes, with its factors.
-    pub fn bytes(m: u64, k: u64, n: u64) -> u64 {
+    /// How many elements a tile of m x n has, with its factors.
+    pub fn elements(m: u64, k: u64, n: u64) -> u64 {
         let product = |x: u64, y: u64| x.saturating_mul(y);
-        let elements = product(m, k).saturating_add(product(k, n)).saturating_add(product(m, n));
-        elements.saturating_mul(size_of::<f64>() as u64)
+        product(m, k).saturating_add(product(k, n)).saturating_add(product(m, n))
     }
 }
 
@@ -85,8 +84,8 @@ mod tests {
 
     #[test]
     fn squares_are_cut_into_squares_and_strips_into_strips() {
-        let grid = |shape, pieces, bytes| {
-            let Grid { rows, columns } = Grid::of(shape, pieces, bytes);
+        let grid = |shape, pieces, most| {
+            let Grid { rows, columns } = Grid::of(shape, pieces, most);
             (rows, columns)
         };
         assert_eq!(grid([4096, 4096, 4096], 1, ALL), (1, 1));
@@ -95,8 +94,8 @@ mod tests {
         assert_eq!(grid([100, 100, 100_000], 8, ALL), (1, 8));
         assert_eq!(grid([1, 50, 3], 8, ALL), (1, 3));
         assert_eq!(grid([0, 5, 0], 8, ALL), (1, 1));
-        // 1/4 of 128 MiB of either factor, and 1/16 of the product.
-        assert_eq!(grid([4096, 4096, 4096], 2, 72 << 20), (4, 4));
+        // 1/4 of 16 Mi elements of either factor, and 1/16 of the product.
+        assert_eq!(grid([4096, 4096, 4096], 2, 9 << 20), (4, 4));
     }
 
     #[test]
@@ -134,11 +133,11 @@ mod tests {
 
         #[test]
         fn there_are_as_many_tiles_as_asked_for_and_none_is_empty(
-            m in 0u64..3000, k in 0u64..3000, n in 0u64..3000, pieces in 1u32..200, bytes in 1u64..1 << 28,
+            m in 0u64..3000, k in 0u64..3000, n in 0u64..3000, pieces in 1u32..200, most in 1u64..1 << 25,
         ) {
-            let grid = Grid::of([m, k, n], pieces, bytes);
-            let most = m.max(1) * n.max(1);
-            prop_assert!(grid.tiles() >= u64::from(pieces).min(most));
+            let grid = Grid::of([m, k, n], pieces, most);
+            let tiles = m.max(1) * n.max(1);
+            prop_assert!(grid.tiles() >= u64::from(pieces).min(tiles));
             prop_assert!(grid.rows <= m.max(1) && grid.columns <= n.max(1));
         }
     }

@@ -2,7 +2,7 @@
 
 use super::Power;
 use crate::giant::{factorial, matmul::Grid};
-use sgdt_proto::worker::MAX_MESSAGE;
+use sgdt_proto::{kind::matmul::Element, worker::MAX_MESSAGE};
 
 /// A task, by what decides its cost.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -11,6 +11,8 @@ pub enum Task {
     Matmul {
         /// m, k and n.
         shape: [u64; 3],
+        /// What they are made of.
+        element: Element,
     },
     /// A sort of numbers of eight bytes. Its unit of work is a byte.
     Numbers {
@@ -71,7 +73,8 @@ impl Task {
     /// Units of work that one core does in a second where nothing else is known.
     pub fn usual_rate(&self) -> f64 {
         match self {
-            Self::Matmul { .. } => 1e11,
+            // A vector holds twice as many floats of half the size.
+            Self::Matmul { element, .. } => 8e11 / element.size() as f64,
             Self::Numbers { .. } => 6.4e8,
             Self::Lines { .. } => 1e8,
             Self::Factorial { .. } => 1.0,
@@ -83,17 +86,18 @@ impl Task {
         let whole = pieces == 1;
         let count = f64::from(pieces);
         match *self {
-            Self::Matmul { shape } => {
+            Self::Matmul { shape, element } => {
                 let [m, k, n] = shape.map(|length| length as f64);
-                let grid =
-                    if whole { Grid { rows: 1, columns: 1 } } else { Grid::of(shape, pieces, most_bytes) };
-                let packed = if grid.columns > 1 { 8.0 * k * n } else { 0.0 };
-                let placed = if whole { 0.0 } else { 8.0 * m * n };
+                let most = most_bytes / element.size() as u64;
+                let grid = if whole { Grid { rows: 1, columns: 1 } } else { Grid::of(shape, pieces, most) };
+                let size = element.size() as f64;
+                let packed = if grid.columns > 1 { size * k * n } else { 0.0 };
+                let placed = if whole { 0.0 } else { size * m * n };
                 Phases {
                     pieces: grid.tiles() as f64,
                     shared: 2.0 * m * k * n,
                     last: 0.0,
-                    bytes: 8.0 * (grid.delivered(shape, workers.unwrap_or(1)) + m * n),
+                    bytes: size * (grid.delivered(shape, workers.unwrap_or(1)) + m * n),
                     client: (packed + placed) / COPY,
                     here: 0.0,
                     trips: 1.0,
@@ -183,9 +187,9 @@ impl Task {
     /// p*, where it means something: for how many workers with a piece each the link is fast enough.
     pub(super) fn guide(&self, rate: f64, link: f64) -> Option<f64> {
         match self {
-            Self::Matmul { shape } => {
+            Self::Matmul { shape, element } => {
                 let n = shape.iter().map(|&length| length as f64).product::<f64>().cbrt();
-                Some((2.0 * n * link / (8.0 * rate)).powf(2.0 / 3.0))
+                Some((2.0 * n * link / (element.size() as f64 * rate)).powf(2.0 / 3.0))
             }
             _ => None,
         }

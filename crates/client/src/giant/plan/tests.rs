@@ -1,4 +1,5 @@
 use super::*;
+use sgdt_proto::kind::matmul::Element;
 
 fn power(slots: u32, rate: f64) -> Power {
     Power { slots, rate }
@@ -16,7 +17,7 @@ fn plans(task: Task, rates: Rates) -> Plans {
     Plans::of(&task, &rates, &Limits { memory: 1 << 40, verify: true, timeout: None })
 }
 
-const SQUARE: Task = Task::Matmul { shape: [4096; 3] };
+const SQUARE: Task = Task::Matmul { shape: [4096; 3], element: Element::F64 };
 
 #[test]
 fn a_large_product_is_split_when_workers_are_many_and_the_link_is_fast() {
@@ -59,6 +60,21 @@ fn a_link_carries_what_pieces_have_in_common_once_to_each_worker() {
         Plans::split(&SQUARE, &rates, &limits, 16).unwrap().seconds
     };
     assert!(seconds(2) < 0.7 * seconds(16), "{} {}", seconds(2), seconds(16));
+}
+
+#[test]
+fn a_product_of_floats_takes_half_as_long_and_sends_half_as_much() {
+    let floats = Task::Matmul { shape: [4096; 3], element: Element::F32 };
+    assert_eq!(floats.usual_rate(), 2.0 * SQUARE.usual_rate());
+    let predicted = |task, rate| {
+        let alone = plans(task, rates(power(2, rate), power(16, rate), 1e9));
+        alone.cluster.unwrap().0.seconds
+    };
+    let (short, long) = (predicted(floats, 2e11), predicted(SQUARE, 1e11));
+    assert!((long / short - 2.0).abs() < 0.01, "{long} {short}");
+    // Twice the bandwidth in elements, at the same rate; the same at twice the rate.
+    assert!(floats.guide(1e11, 1e9) > SQUARE.guide(1e11, 1e9));
+    assert_eq!(floats.guide(2e11, 1e9), SQUARE.guide(1e11, 1e9));
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 use super::literal::{Literal, SyntaxError};
 use crate::job::fields::shorten;
+use sgdt_proto::kind::matmul::Element;
 use std::io::{self, Read};
 
 /// The longest header that is read. NumPy writes 128 bytes for a plain array of any size.
@@ -25,7 +26,34 @@ pub struct Header {
     pub shape: Vec<u64>,
 }
 
-/// An element's type that tasks know.
+/// Types of elements that tasks know, by their names here.
+pub trait Dtype: Copy + 'static {
+    /// Each of them.
+    const EACH: &'static [Self];
+
+    /// Its name in a header: little-endian, all of them.
+    fn descr(self) -> &'static str;
+
+    /// How many bytes an element takes.
+    fn size(self) -> usize;
+}
+
+impl Dtype for Element {
+    const EACH: &'static [Self] = &Self::ALL;
+
+    fn descr(self) -> &'static str {
+        match self {
+            Self::F64 => "'<f8'",
+            Self::F32 => "'<f4'",
+        }
+    }
+
+    fn size(self) -> usize {
+        self.size()
+    }
+}
+
+/// A number's type in a list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Number {
     /// `<i8`: little-endian 64-bit integers.
@@ -34,7 +62,13 @@ pub enum Number {
     Double,
 }
 
-impl Number {
+impl Dtype for Number {
+    const EACH: &'static [Self] = &[Self::Integer, Self::Double];
+
+    fn size(self) -> usize {
+        size_of::<u64>()
+    }
+
     fn descr(self) -> &'static str {
         match self {
             Self::Integer => "'<i8'",
@@ -64,9 +98,9 @@ pub enum HeaderError {
 }
 
 impl Header {
-    /// The element's type, if tasks know it.
-    pub fn number(&self) -> Option<Number> {
-        [Number::Integer, Number::Double].into_iter().find(|number| number.descr() == self.descr)
+    /// The element's type, if it is one of these.
+    pub fn dtype<D: Dtype>(&self) -> Option<D> {
+        D::EACH.iter().copied().find(|dtype| dtype.descr() == self.descr)
     }
 
     /// The shape as Python writes it, as far as a message has room for.
@@ -108,9 +142,8 @@ pub fn read(file: &mut impl Read) -> Result<(Header, u64), HeaderError> {
 }
 
 /// A header for numbers in C order, along one axis or two.
-pub fn encode(number: Number, shape: &[u64]) -> Vec<u8> {
-    let text =
-        format!("{{'descr': {}, 'fortran_order': False, 'shape': {}, }}", number.descr(), tuple(shape));
+pub fn encode(dtype: impl Dtype, shape: &[u64]) -> Vec<u8> {
+    let text = format!("{{'descr': {}, 'fortran_order': False, 'shape': {}, }}", dtype.descr(), tuple(shape));
     let before = MAGIC.len() + 4;
     // A line feed ends it, after as many spaces as alignment takes.
     let length = (before + text.len() + 1).next_multiple_of(ALIGNMENT) - before;

@@ -2,6 +2,7 @@
 //! multiplied, so that a second pass would cost as much again.
 
 use pulp::{Arch, Simd, WithSimd};
+use sgdt_proto::kind::matmul::{Element, Real};
 
 /// How many vectors there are at a time.
 pub(super) const VECTORS: usize = 2;
@@ -15,61 +16,83 @@ pub(super) struct Image {
 }
 
 /// What this matrix, row after row, makes of `vectors` and, by its elements' magnitudes, of `bound`.
-pub(super) fn image(
-    matrix: &[f64],
+pub(super) fn image<T: Real>(
+    matrix: &[T],
     columns: usize,
     vectors: &[Vec<f64>; VECTORS],
     bound: Option<&[f64]>,
 ) -> Image {
+    let columns = columns.max(1);
+    let count = matrix.len() / columns;
+    let mut image = Image {
+        vectors: [(); VECTORS].map(|()| Vec::with_capacity(count)),
+        bound: Vec::with_capacity(if bound.is_some() { count } else { 0 }),
+    };
     let vectors = vectors.each_ref().map(Vec::as_slice);
     // With AVX2 where there is AVX2.
-    match bound {
-        Some(bound) => Arch::new().dispatch(Pass::<true> { matrix, columns, vectors, bound }),
-        None => Arch::new().dispatch(Pass::<false> { matrix, columns, vectors, bound: &[] }),
+    let mut pass = |matrix: &[f64]| match bound {
+        Some(bound) => {
+            Arch::new().dispatch(Pass::<true> { matrix, columns, vectors, bound, image: &mut image });
+        }
+        None => {
+            Arch::new().dispatch(Pass::<false> { matrix, columns, vectors, bound: &[], image: &mut image });
+        }
+    };
+    match T::ELEMENT {
+        Element::F64 => pass(bytemuck::cast_slice(matrix)),
+        Element::F32 => {
+            // As doubles, some rows at a time, which stay in the cache meanwhile.
+            let mut wide = vec![0.0; ROWS * columns];
+            for rows in matrix.chunks(wide.len()) {
+                let wide = &mut wide[..rows.len()];
+                for (wide, &element) in wide.iter_mut().zip(rows) {
+                    *wide = element.into();
+                }
+                pass(wide);
+            }
+        }
     }
+    image
 }
 
-/// A pass over a matrix, with a bound or without.
+/// A pass over a matrix, with a bound or without, which adds to an image.
 struct Pass<'a, const BOUND: bool> {
     matrix: &'a [f64],
     columns: usize,
     vectors: [&'a [f64]; VECTORS],
     bound: &'a [f64],
+    image: &'a mut Image,
 }
 
 /// How many rows there are at a time. No addition waits for the one before, and what is read of the vectors serves for all.
 const ROWS: usize = 4;
 
 impl<const BOUND: bool> WithSimd for Pass<'_, BOUND> {
-    type Output = Image;
+    type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> Image {
-        let count = self.matrix.len() / self.columns.max(1);
-        let bound = Vec::with_capacity(if BOUND { count } else { 0 });
-        let mut image = Image { vectors: [(); VECTORS].map(|()| Vec::with_capacity(count)), bound };
-        let mut rows = self.matrix.chunks_exact(self.columns.max(1));
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let mut rows = self.matrix.chunks_exact(self.columns);
         while let Some(first) = rows.next() {
             match (rows.next(), rows.next(), rows.next()) {
                 (Some(second), Some(third), Some(fourth)) => {
                     let rows: [_; ROWS] = [first, second, third, fourth];
-                    self.multiply(simd, rows, &mut image);
+                    self.multiply(simd, rows);
                 }
                 (second, third, _) => {
                     for row in [Some(first), second, third].into_iter().flatten() {
-                        self.multiply(simd, [row], &mut image);
+                        self.multiply(simd, [row]);
                     }
                 }
             }
         }
-        image
     }
 }
 
 impl<const BOUND: bool> Pass<'_, BOUND> {
     /// Some rows' part of the image.
     #[inline(always)]
-    fn multiply<S: Simd, const N: usize>(&self, simd: S, rows: [&[f64]; N], image: &mut Image) {
+    fn multiply<S: Simd, const N: usize>(&mut self, simd: S, rows: [&[f64]; N]) {
         let wide = rows.map(|row| S::as_simd_f64s(row).0);
         let [x, y] = self.vectors.map(|vector| S::as_simd_f64s(vector).0);
         let most = S::as_simd_f64s(self.bound).0;
@@ -97,11 +120,11 @@ impl<const BOUND: bool> Pass<'_, BOUND> {
                     sums[VECTORS] += element.abs() * self.bound[column];
                 }
             }
-            for (all, sum) in image.vectors.iter_mut().zip(sums) {
+            for (all, sum) in self.image.vectors.iter_mut().zip(sums) {
                 all.push(sum);
             }
             if BOUND {
-                image.bound.push(sums[VECTORS]);
+                self.image.bound.push(sums[VECTORS]);
             }
         }
     }
@@ -126,6 +149,9 @@ mod tests {
                 }
                 assert_eq!(magnitudes[row], elements.iter().map(|a| 2.0 * a.abs()).sum::<f64>());
             }
+            let floats: Vec<f32> = matrix.iter().map(|&element| element as f32).collect();
+            let of_floats = image(&floats, columns, &vectors, Some(&bound));
+            assert!(of_floats.vectors == images && of_floats.bound == magnitudes);
             let without = image(&matrix, columns, &vectors, None);
             assert!(without.vectors == images && without.bound.is_empty());
         }

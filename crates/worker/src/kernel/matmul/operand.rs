@@ -4,11 +4,8 @@ use crate::cancel::Cancel;
 use bytemuck::allocation::try_zeroed_vec;
 use faer::traits::pulp::Arch;
 use sgdt_proto::{
-    buffer::Buffer,
-    kind::{
-        matmul::{Matrix, Operand},
-        random,
-    },
+    buffer::{Buffer, Scalar},
+    kind::matmul::{Element, Matrix, Operand, Real},
     task::TaskError,
 };
 use std::borrow::Cow;
@@ -21,29 +18,34 @@ const SHARED: usize = 1 << 20;
 
 /// What an operand needs beside what arrived.
 pub(super) fn extra_bytes(name: &str, operand: &Operand) -> Result<u64, TaskError> {
-    let expected = bytes(operand.shape())?;
+    let expected = bytes(operand.element(), operand.shape())?;
     match operand {
         Operand::Random { .. } => Ok(expected),
-        Operand::Dense(Matrix { rows, columns, elements }) => {
+        Operand::Dense(Matrix { element, rows, columns, elements }) => {
             if elements.len() as u64 != expected {
                 return Err(TaskError::invalid_input(format!(
-                    "{name} is said to be {rows} x {columns}, which takes {expected} bytes, but has {}",
+                    "{name} is said to be {rows} x {columns} of {element}, which takes {expected} bytes, but has {}",
                     elements.len()
                 )));
             }
-            Ok(if borrowed(elements).is_some() { 0 } else { expected })
+            let aligned = match element {
+                Element::F64 => is_aligned::<f64>(elements),
+                Element::F32 => is_aligned::<f32>(elements),
+            };
+            Ok(if aligned { 0 } else { expected })
         }
     }
 }
 
+fn is_aligned<T: Real>(elements: &Buffer) -> bool {
+    bytemuck::try_cast_slice::<u8, T>(elements.as_bytes()).is_ok()
+}
+
 /// The bytes of a matrix of this shape, which a process could at least address.
-pub(super) fn bytes([rows, columns]: [u64; 2]) -> Result<u64, TaskError> {
-    rows.checked_mul(columns)
-        .and_then(|elements| elements.checked_mul(size_of::<f64>() as u64))
-        .filter(|&bytes| isize::try_from(bytes).is_ok())
-        .ok_or_else(|| {
-            TaskError::too_large(format!("a {rows} x {columns} matrix is more than memory can hold"))
-        })
+pub(super) fn bytes(element: Element, [rows, columns]: [u64; 2]) -> Result<u64, TaskError> {
+    Matrix::bytes(element, rows, columns).filter(|&bytes| isize::try_from(bytes).is_ok()).ok_or_else(|| {
+        TaskError::too_large(format!("a {rows} x {columns} matrix is more than memory can hold"))
+    })
 }
 
 pub(super) fn index(dimension: u64) -> Result<usize, TaskError> {
@@ -52,28 +54,26 @@ pub(super) fn index(dimension: u64) -> Result<usize, TaskError> {
     })
 }
 
-pub(super) fn allocate(shape: [u64; 2]) -> Result<Vec<f64>, TaskError> {
+/// Zeros for a matrix of this shape: its elements, or as many words as they take.
+pub(super) fn allocate<T: Scalar>(element: Element, shape: [u64; 2]) -> Result<Vec<T>, TaskError> {
+    let bytes = index(bytes(element, shape)?)?;
     // Zeroed by the operating system where that is cheaper, and refused rather than aborted.
-    try_zeroed_vec(index(bytes(shape)?)? / size_of::<f64>()).map_err(|()| {
+    try_zeroed_vec(bytes.div_ceil(size_of::<T>())).map_err(|()| {
         TaskError::too_large(format!("there is no memory left for a {} x {} matrix", shape[0], shape[1]))
     })
 }
 
-fn borrowed(elements: &Buffer) -> Option<&[f64]> {
-    bytemuck::try_cast_slice(elements.as_bytes()).ok()
-}
-
 /// An operand's elements in row-major order.
-pub(super) fn elements<'a>(operand: &'a Operand, cancel: &Cancel) -> Result<Cow<'a, [f64]>, TaskError> {
+pub(super) fn elements<'a, T: Real>(
+    operand: &'a Operand,
+    cancel: &Cancel,
+) -> Result<Cow<'a, [T]>, TaskError> {
     match operand {
-        Operand::Dense(Matrix { elements, .. }) => Ok(match borrowed(elements) {
-            Some(elements) => Cow::Borrowed(elements),
-            None => Cow::Owned(elements.clone().into_scalars().map_err(|len| {
-                TaskError::invalid_input(format!("{len} bytes are no whole number of doubles"))
-            })?),
+        Operand::Dense(Matrix { elements, .. }) => elements.scalars().map_err(|len| {
+            TaskError::invalid_input(format!("{len} bytes are no whole number of {}", T::ELEMENT))
         }),
-        Operand::Random { shape, seed } => {
-            let mut elements = allocate(*shape)?;
+        Operand::Random { shape, seed, .. } => {
+            let mut elements = allocate(T::ELEMENT, *shape)?;
             generate(&mut elements, 0, *seed, cancel)?;
             Ok(Cow::Owned(elements))
         }
@@ -81,7 +81,7 @@ pub(super) fn elements<'a>(operand: &'a Operand, cancel: &Cancel) -> Result<Cow<
 }
 
 /// Makes the elements from index `first` of a seed's sequence on.
-fn generate(elements: &mut [f64], first: u64, seed: u64, cancel: &Cancel) -> Result<(), TaskError> {
+fn generate<T: Real>(elements: &mut [T], first: u64, seed: u64, cancel: &Cancel) -> Result<(), TaskError> {
     if elements.len() > SHARED && cancel.has_help() {
         let middle = elements.len() / 2;
         let (left, right) = elements.split_at_mut(middle);
@@ -99,7 +99,7 @@ fn generate(elements: &mut [f64], first: u64, seed: u64, cancel: &Cancel) -> Res
             #[inline(always)]
             || {
                 for (element, index) in block.iter_mut().zip(start..) {
-                    *element = random::unit(seed, index);
+                    *element = T::unit(seed, index);
                 }
             },
         );
@@ -110,28 +110,39 @@ fn generate(elements: &mut [f64], first: u64, seed: u64, cancel: &Cancel) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sgdt_proto::kind::random;
     use tokio_util::bytes::Bytes;
+
+    /// How many bytes are copied, for each of eight neighbouring places in memory.
+    fn copied<T: Real>(numbers: [T; 2]) -> Vec<u64> {
+        let copied = (1..9).map(|start| {
+            let moved = [&[0].repeat(start), bytemuck::cast_slice::<T, u8>(&numbers)].concat();
+            let elements = Buffer::from(Bytes::from(moved).slice(start..));
+            let operand = Operand::Dense(Matrix { element: T::ELEMENT, rows: 1, columns: 2, elements });
+            assert!(elements_of::<T>(&operand) == numbers);
+            extra_bytes("a", &operand).unwrap()
+        });
+        copied.collect()
+    }
+
+    fn elements_of<T: Real>(operand: &Operand) -> Vec<T> {
+        elements(operand, &Cancel::new()).unwrap().into_owned()
+    }
 
     #[test]
     fn elements_that_are_not_aligned_are_copied_and_paid_for() {
-        let numbers = [1.0, -2.5];
-        // One of eight neighbouring places is aligned.
-        let extra: Vec<_> = (1..9)
-            .map(|start| {
-                let moved = [&[0].repeat(start), bytemuck::cast_slice::<f64, u8>(&numbers)].concat();
-                let elements = Buffer::from(Bytes::from(moved).slice(start..));
-                let operand = Operand::Dense(Matrix { rows: 1, columns: 2, elements });
-                assert_eq!(super::elements(&operand, &Cancel::new()).unwrap().as_ref(), numbers);
-                extra_bytes("a", &operand).unwrap()
-            })
-            .collect();
-        assert!(extra.contains(&16) && extra.iter().all(|bytes| [0, 16].contains(bytes)), "{extra:?}");
+        for (copied, free, bytes) in [(copied([1.0f64, -2.5]), 1, 16), (copied([1.0f32, -2.5]), 2, 8)] {
+            assert_eq!(copied.iter().filter(|&&copied| copied == 0).count(), free, "{copied:?}");
+            assert_eq!(copied.iter().filter(|&&copied| copied == bytes).count(), 8 - free, "{copied:?}");
+        }
     }
 
     #[test]
     fn generated_elements_are_those_of_their_seed_across_blocks() {
-        let operand = Operand::Random { shape: [3, 40_000], seed: 8 };
-        let made = elements(&operand, &Cancel::new()).unwrap();
-        assert!(made.iter().copied().eq((0..120_000).map(|index| random::unit(8, index))));
+        let operand = |element| Operand::Random { element, shape: [3, 40_000], seed: 8 };
+        let doubles = (0..120_000).map(|index| random::unit(8, index));
+        assert!(elements_of::<f64>(&operand(Element::F64)).into_iter().eq(doubles));
+        let floats = (0..120_000).map(|index| random::unit_f32(8, index));
+        assert!(elements_of::<f32>(&operand(Element::F32)).into_iter().eq(floats));
     }
 }

@@ -4,7 +4,7 @@
 //! was changed. File systems' clocks are coarse, so one that was changed a moment ago may be changed again without its
 //! showing: it is read again each time, and still sent once.
 
-use super::{dense, npy};
+use super::npy;
 use sgdt_proto::{kind::matmul::Matrix, task::TaskError};
 use std::{
     collections::VecDeque,
@@ -61,7 +61,7 @@ impl Recent {
         if let Some(known) = version.as_ref().and_then(|version| self.recall(version)) {
             return Ok(known);
         }
-        let mut matrix = dense(npy::read_matrix(path)?);
+        let mut matrix = npy::read_matrix(path)?;
         matrix.elements = matrix.elements.shared();
         if let Some(version) = version {
             self.remember(version, &matrix);
@@ -114,8 +114,8 @@ impl Version {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::{npy::header::Number, replace::Destination};
-    use sgdt_proto::blob;
+    use crate::job::replace::Destination;
+    use sgdt_proto::{blob, kind::matmul::Element};
 
     /// Writes a file that was changed some minutes ago.
     fn put(path: &Path, count: usize, value: f64) {
@@ -127,8 +127,7 @@ mod tests {
 
     fn put_now(path: &Path, count: usize, value: f64) {
         let to = Destination::new(path).unwrap();
-        npy::write(&to, Number::Double, &[1, count as u64], bytemuck::cast_slice(&vec![value; count]))
-            .unwrap();
+        npy::write(&to, Element::F64, &[1, count as u64], bytemuck::cast_slice(&vec![value; count])).unwrap();
     }
 
     #[test]
