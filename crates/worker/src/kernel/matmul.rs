@@ -28,12 +28,12 @@ const RATE: f64 = 5e10;
 
 /// How much is done without asking whether to go on.
 ///
-/// The multiply-adds are those of a cube of 1024, for which `faer` is as fast as for any larger one. The elements
+/// The multiply-adds are those of half a cube of 1024, for which `faer` is as fast as for anything larger. The elements
 /// bound thin shapes, which take as long as their elements take to come from memory. Either is some 20 ms. Pieces
 /// start at multiples of 64 rows and columns: no worse than any for the micro-kernels, and whole cache lines.
 ///
 /// A piece of some milliseconds is not worth a thread of its own, for which memory to pack in has to be found first.
-const PIECE: Piece = Piece { multiply_adds: 1 << 30, elements: 1 << 22, shared: 1 << 28, alignment: 64 };
+const PIECE: Piece = Piece { multiply_adds: 1 << 29, elements: 1 << 22, shared: 1 << 28, alignment: 64 };
 
 struct Piece {
     multiply_adds: u64,
@@ -72,7 +72,7 @@ impl Kernel for MatMul {
     fn run(&self, Input { a, b, summary }: Input, cancel: &Cancel) -> Result<Output, TaskError> {
         let ([m, k], [_, n]) = (a.shape(), b.shape());
         let (rows, inner, columns) = (index(m)?, index(k)?, index(n)?);
-        let mut c = allocate([m, n])?;
+        let mut c = allocate([m, n], cancel)?;
         let (a, b) = (elements(&a, cancel)?, elements(&b, cancel)?);
         multiply(
             MatMut::from_row_major_slice_mut(&mut c, rows, columns),

@@ -1,7 +1,6 @@
 //! The factors of a product: their sizes, checked before anything is allocated, and their elements.
 
-use crate::cancel::Cancel;
-use bytemuck::allocation::try_zeroed_vec;
+use crate::{cancel::Cancel, kernel::zeros::zeros};
 use faer::traits::pulp::Arch;
 use sgdt_proto::{
     buffer::Buffer,
@@ -52,9 +51,8 @@ pub(super) fn index(dimension: u64) -> Result<usize, TaskError> {
     })
 }
 
-pub(super) fn allocate(shape: [u64; 2]) -> Result<Vec<f64>, TaskError> {
-    // Zeroed by the operating system where that is cheaper, and refused rather than aborted.
-    try_zeroed_vec(index(bytes(shape)?)? / size_of::<f64>()).map_err(|()| {
+pub(super) fn allocate(shape: [u64; 2], cancel: &Cancel) -> Result<Vec<f64>, TaskError> {
+    zeros(index(bytes(shape)?)? / size_of::<f64>(), cancel)?.ok_or_else(|| {
         TaskError::too_large(format!("there is no memory left for a {} x {} matrix", shape[0], shape[1]))
     })
 }
@@ -73,7 +71,7 @@ pub(super) fn elements<'a>(operand: &'a Operand, cancel: &Cancel) -> Result<Cow<
             })?),
         }),
         Operand::Random { shape, seed } => {
-            let mut elements = allocate(*shape)?;
+            let mut elements = allocate(*shape, cancel)?;
             generate(&mut elements, 0, *seed, cancel)?;
             Ok(Cow::Owned(elements))
         }
