@@ -18,6 +18,7 @@ pub mod factorial;
 pub mod matmul;
 pub mod sort;
 mod wrong;
+mod zeros;
 
 /// The code that computes one kind.
 ///

@@ -39,12 +39,12 @@ const RATE: f64 = 4e11;
 
 /// How much is done without asking whether to go on, of doubles.
 ///
-/// The multiply-adds are those of a cube of 1024, for which `faer` is as fast as for any larger one. The elements
+/// The multiply-adds are those of half a cube of 1024, for which `faer` is as fast as for anything larger. The elements
 /// bound thin shapes, which take as long as their elements take to come from memory. Either is some 20 ms. Pieces
 /// start at multiples of 64 rows and columns: no worse than any for the micro-kernels, and whole cache lines.
 ///
 /// A piece of some milliseconds is not worth a thread of its own, for which memory to pack in has to be found first.
-const PIECE: Piece = Piece { multiply_adds: 1 << 30, elements: 1 << 22, shared: 1 << 28, alignment: 64 };
+const PIECE: Piece = Piece { multiply_adds: 1 << 29, elements: 1 << 22, shared: 1 << 28, alignment: 64 };
 
 struct Piece {
     multiply_adds: u64,
@@ -111,7 +111,7 @@ fn product<T: Multiplied>(Input { a, b, summary }: &Input, cancel: &Cancel) -> R
     let ([m, k], [_, n]) = (a.shape(), b.shape());
     let (rows, inner, columns) = (index(m)?, index(k)?, index(n)?);
     // In words, which can go out as they lie whatever the elements are.
-    let mut words: Vec<u64> = allocate(T::ELEMENT, [m, n])?;
+    let mut words: Vec<u64> = allocate(T::ELEMENT, [m, n], cancel)?;
     let c = &mut bytemuck::cast_slice_mut::<u64, T>(&mut words)[..rows * columns];
     let (a, b) = (elements::<T>(a, cancel)?, elements::<T>(b, cancel)?);
     multiply(

@@ -1,7 +1,6 @@
 //! The factors of a product: their sizes, checked before anything is allocated, and their elements.
 
-use crate::cancel::Cancel;
-use bytemuck::allocation::try_zeroed_vec;
+use crate::{cancel::Cancel, kernel::zeros::zeros};
 use faer::traits::pulp::Arch;
 use sgdt_proto::{
     buffer::{Buffer, Scalar},
@@ -55,10 +54,13 @@ pub(super) fn index(dimension: u64) -> Result<usize, TaskError> {
 }
 
 /// Zeros for a matrix of this shape: its elements, or as many words as they take.
-pub(super) fn allocate<T: Scalar>(element: Element, shape: [u64; 2]) -> Result<Vec<T>, TaskError> {
+pub(super) fn allocate<T: Scalar>(
+    element: Element,
+    shape: [u64; 2],
+    cancel: &Cancel,
+) -> Result<Vec<T>, TaskError> {
     let bytes = index(bytes(element, shape)?)?;
-    // Zeroed by the operating system where that is cheaper, and refused rather than aborted.
-    try_zeroed_vec(bytes.div_ceil(size_of::<T>())).map_err(|()| {
+    zeros(bytes.div_ceil(size_of::<T>()), cancel)?.ok_or_else(|| {
         TaskError::too_large(format!("there is no memory left for a {} x {} matrix", shape[0], shape[1]))
     })
 }
@@ -73,7 +75,7 @@ pub(super) fn elements<'a, T: Real>(
             TaskError::invalid_input(format!("{len} bytes are no whole number of {}", T::ELEMENT))
         }),
         Operand::Random { shape, seed, .. } => {
-            let mut elements = allocate(T::ELEMENT, *shape)?;
+            let mut elements = allocate(T::ELEMENT, *shape, cancel)?;
             generate(&mut elements, 0, *seed, cancel)?;
             Ok(Cow::Owned(elements))
         }

@@ -1,8 +1,7 @@
 //! Sorting numbers: their buffers, their keys, and what is said about them in a summary.
 
 use super::radix;
-use crate::cancel::Cancel;
-use bytemuck::allocation::try_zeroed_vec;
+use crate::{cancel::Cancel, kernel::zeros::zeros};
 use sgdt_proto::{
     buffer::Buffer,
     kind::{
@@ -44,8 +43,8 @@ pub(super) fn take(buffer: Buffer) -> Result<Vec<u64>, TaskError> {
 /// The numbers that are named by a seed.
 pub(super) fn generate(len: u64, seed: u64, cancel: &Cancel) -> Result<Vec<u64>, TaskError> {
     let too_large = || TaskError::too_large(format!("there is no memory for {len} numbers"));
-    let mut words: Vec<u64> =
-        try_zeroed_vec(usize::try_from(len).map_err(|_| too_large())?).map_err(|()| too_large())?;
+    let len = usize::try_from(len).map_err(|_| too_large())?;
+    let mut words: Vec<u64> = zeros(len, cancel)?.ok_or_else(too_large)?;
     change(&mut words, 0, &|index, _| random::word(seed, index), cancel)?;
     Ok(words)
 }

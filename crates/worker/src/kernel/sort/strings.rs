@@ -11,6 +11,9 @@ use sgdt_proto::{
 /// How many bytes are copied between two looks at the cancel handle.
 const BLOCK: usize = 1 << 16;
 
+/// In how many bytes lines are counted between two looks.
+const COUNTED: usize = 1 << 24;
+
 /// Sorts strings that lie one after the other.
 pub(super) fn sort_strings(
     bytes: &Buffer,
@@ -37,8 +40,12 @@ pub(super) fn sort_strings(
     }
     let bytes = write(&texts, b"", descending, bytes.len(), cancel)?;
     let mut sorted = lengths;
-    for (length, text) in sorted.iter_mut().zip(in_direction(&texts, descending)) {
-        *length = text.len() as u64;
+    let mut in_order = in_direction(&texts, descending);
+    for block in sorted.chunks_mut(BLOCK) {
+        cancel.check()?;
+        for (length, text) in block.iter_mut().zip(&mut in_order) {
+            *length = text.len() as u64;
+        }
     }
     Ok(Output::Sorted(Keys::Text { bytes: bytes.into(), lengths: Buffer::from_scalars(sorted) }))
 }
@@ -58,7 +65,12 @@ pub(super) fn sort_lines(
         start = end + 1;
         Ok(line)
     });
-    let mut texts = Texts::collect(lines, count_lines(text), cancel)?;
+    let mut count = usize::from(!ends_complete(text));
+    for part in text.chunks(COUNTED) {
+        cancel.check()?;
+        count += memchr::memchr_iter(b'\n', part).count();
+    }
+    let mut texts = Texts::collect(lines, count, cancel)?;
     texts.sort(cancel)?;
     if summary {
         return Ok(summarize(&texts, descending));

@@ -109,7 +109,7 @@ pub(super) fn sort<'a, T: Keyed>(
         if compare_few(items, depth, text) {
             continue;
         }
-        let depth = depth + common_prefix(items, depth, text);
+        let depth = depth + common_prefix(items, depth, text, cancel)?;
         for block in items.chunks_mut(BLOCK) {
             cancel.check()?;
             for item in block {
@@ -117,10 +117,13 @@ pub(super) fn sort<'a, T: Keyed>(
             }
         }
         radix::sort(items, Keyed::key, &mut scratch, cancel)?;
-        let mut start = 0;
+        let (mut start, mut next_check) = (0, 0);
         while start < items.len() {
-            let own = items[start].key();
-            let end = start + items[start..].iter().take_while(|item| item.key() == own).count();
+            if start >= next_check {
+                cancel.check()?;
+                next_check = start + BLOCK;
+            }
+            let end = end_of_equals(items, start, cancel)?;
             let alike = &mut items[start..end];
             if !compare_few(alike, depth, text) {
                 // A string that ends here comes before one that goes on with zero bytes, which looks alike.
@@ -145,17 +148,42 @@ fn compare_few<'a, T: Keyed>(items: &mut [T], depth: usize, text: &impl Fn(&T) -
     few || items.len() < 2
 }
 
-/// For how many bytes from `depth` on all strings agree.
-fn common_prefix<'a, T: Keyed>(items: &[T], depth: usize, text: &impl Fn(&T) -> &'a [u8]) -> usize {
-    let Some((first, rest)) = items.split_first() else { return 0 };
-    let mut common = &text(first)[depth..];
-    for item in rest {
-        common = &common[..agreement(common, &text(item)[depth..])];
-        if common.is_empty() {
+/// Where the strings end whose keys are that of the one at `start`.
+fn end_of_equals<T: Keyed>(items: &[T], start: usize, cancel: &Cancel) -> Result<usize, TaskError> {
+    let (own, mut end) = (items[start].key(), start);
+    for block in items[start..].chunks(BLOCK) {
+        // Most ends are near, and asking costs more than finding them.
+        if end > start {
+            cancel.check()?;
+        }
+        let equal = block.iter().take_while(|item| item.key() == own).count();
+        end += equal;
+        if equal < block.len() {
             break;
         }
     }
-    common.len()
+    Ok(end)
+}
+
+/// For how many bytes from `depth` on all strings agree.
+fn common_prefix<'a, T: Keyed>(
+    items: &[T],
+    depth: usize,
+    text: &impl Fn(&T) -> &'a [u8],
+    cancel: &Cancel,
+) -> Result<usize, TaskError> {
+    let Some((first, rest)) = items.split_first() else { return Ok(0) };
+    let mut common = &text(first)[depth..];
+    for block in rest.chunks(BLOCK) {
+        cancel.check()?;
+        for item in block {
+            common = &common[..agreement(common, &text(item)[depth..])];
+            if common.is_empty() {
+                return Ok(0);
+            }
+        }
+    }
+    Ok(common.len())
 }
 
 /// How many bytes `a` and `b` agree in from their start.

@@ -1,9 +1,14 @@
 //! How long a kernel takes by itself, for `scripts/bench-kernels.sh`: once to warm up, and once more, which is told in
-//! seconds.
+//! seconds. And how long a task goes on at most after it is cancelled, for `scripts/bench-cancel.sh`. Sizes are rows, keys,
+//! bytes of text, the number whose factorial it is, or limbs.
 //!
 //! ```text
 //! kernels matmul|matmul-f32|sort-i64|sort-f64|factorial|decimal SIZE THREADS
+//! kernels cancel-matmul|cancel-tall|cancel-deep|cancel-sort-i64|cancel-sort-f64|cancel-sort-lines|cancel-sort-text|
+//!         cancel-factorial|cancel-part|cancel-multiply SIZE THREADS
 //! ```
+
+mod cancel;
 
 use mimalloc::MiMalloc;
 use sgdt_proto::{
@@ -17,7 +22,7 @@ use sgdt_proto::{
 };
 use sgdt_worker::{
     cancel::Cancel,
-    cores::Cores,
+    cores::{Busy, Cores},
     kernel::{
         Kernel,
         factorial::{
@@ -46,7 +51,10 @@ fn main() -> ExitCode {
         "sort-f64" => sort_keys(size, threads, |index| random::unit(1, index).to_bits(), Keys::F64),
         "factorial" => factorial(size, threads),
         "decimal" => decimal(size, threads),
-        _ => return usage(),
+        _ => match operation.strip_prefix("cancel-").and_then(|of| cancel::longest(of, size, threads)) {
+            Some(longest) => longest,
+            None => return usage(),
+        },
     };
     match took {
         Ok(took) => {
@@ -61,19 +69,26 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    eprintln!("usage: kernels matmul|matmul-f32|sort-i64|sort-f64|factorial|decimal SIZE THREADS");
+    eprintln!("usage: kernels [cancel-]matmul|sort-i64|sort-f64|factorial SIZE THREADS");
+    eprintln!(
+        "       kernels matmul-f32|decimal|cancel-tall|cancel-deep|cancel-sort-lines|cancel-sort-text SIZE THREADS"
+    );
+    eprintln!("       kernels cancel-part|cancel-multiply SIZE THREADS");
     ExitCode::from(2)
 }
 
-/// Of a task that is alone on a worker of so many slots.
+/// For a task that is alone on a worker of so many slots, and has its core while it is held.
+fn helped(threads: u32) -> (Cancel, Busy) {
+    let cores = Cores::new(threads);
+    (Cancel::new().helped_by(&cores), cores.occupy())
+}
+
 fn timed<I: Clone, O>(
     threads: u32,
     input: &I,
     run: impl Fn(I, &Cancel) -> Result<O, TaskError>,
 ) -> Result<Duration, TaskError> {
-    let cores = Cores::new(threads);
-    let _core = cores.occupy();
-    let cancel = Cancel::new().helped_by(&cores);
+    let (cancel, _core) = helped(threads);
     black_box(run(input.clone(), &cancel)?);
     let input = input.clone();
     let begun = Instant::now();
@@ -100,9 +115,7 @@ fn sort_keys(
     keys: impl Fn(Buffer) -> Keys,
 ) -> Result<Duration, TaskError> {
     let words: Vec<u64> = (0..len).map(key).collect();
-    let cores = Cores::new(threads);
-    let _core = cores.occupy();
-    let cancel = Cancel::new().helped_by(&cores);
+    let (cancel, _core) = helped(threads);
     let mut took = Duration::ZERO;
     for _ in 0..2 {
         // Sorted where it lies, so each time a copy that nobody else holds.
