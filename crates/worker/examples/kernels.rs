@@ -2,7 +2,7 @@
 //! seconds.
 //!
 //! ```text
-//! kernels matmul|matmul-f32|sort-i64|sort-f64|factorial|decimal SIZE THREADS
+//! kernels matmul|matmul-f32|sort-i64|sort-u64|sort-f64|factorial|decimal SIZE THREADS
 //! ```
 
 use mimalloc::MiMalloc;
@@ -10,8 +10,8 @@ use sgdt_proto::{
     buffer::Buffer,
     kind::{
         matmul::{self, Matrix, Operand, Real},
-        natural, random,
-        sort::{self, Keys},
+        natural,
+        sort::{self, Keys, Number},
     },
     task::TaskError,
 };
@@ -42,8 +42,9 @@ fn main() -> ExitCode {
     let took = match operation.as_str() {
         "matmul" => product::<f64>(size, threads),
         "matmul-f32" => product::<f32>(size, threads),
-        "sort-i64" => sort_keys(size, threads, |index| random::word(1, index), Keys::I64),
-        "sort-f64" => sort_keys(size, threads, |index| random::unit(1, index).to_bits(), Keys::F64),
+        "sort-i64" => sort_keys(size, threads, Number::I64),
+        "sort-u64" => sort_keys(size, threads, Number::U64),
+        "sort-f64" => sort_keys(size, threads, Number::F64),
         "factorial" => factorial(size, threads),
         "decimal" => decimal(size, threads),
         _ => return usage(),
@@ -61,7 +62,7 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    eprintln!("usage: kernels matmul|matmul-f32|sort-i64|sort-f64|factorial|decimal SIZE THREADS");
+    eprintln!("usage: kernels matmul|matmul-f32|sort-i64|sort-u64|sort-f64|factorial|decimal SIZE THREADS");
     ExitCode::from(2)
 }
 
@@ -93,20 +94,15 @@ fn product<T: Real>(n: u64, threads: u32) -> Result<Duration, TaskError> {
     timed(threads, &input, |input, cancel| MatMul.run(input, cancel))
 }
 
-fn sort_keys(
-    len: u64,
-    threads: u32,
-    key: impl Fn(u64) -> u64,
-    keys: impl Fn(Buffer) -> Keys,
-) -> Result<Duration, TaskError> {
-    let words: Vec<u64> = (0..len).map(key).collect();
+fn sort_keys(len: u64, threads: u32, number: Number) -> Result<Duration, TaskError> {
+    let words: Vec<u64> = (0..len).map(|index| number.random(1, index)).collect();
     let cores = Cores::new(threads);
     let _core = cores.occupy();
     let cancel = Cancel::new().helped_by(&cores);
     let mut took = Duration::ZERO;
     for _ in 0..2 {
         // Sorted where it lies, so each time a copy that nobody else holds.
-        let keys = keys(Buffer::from_scalars(words.clone()));
+        let keys = Keys::Numbers { number, buffer: Buffer::from_scalars(words.clone()) };
         let begun = Instant::now();
         black_box(Sort.run(sort::Input { keys, descending: false, summary: false }, &cancel)?);
         took = begun.elapsed();

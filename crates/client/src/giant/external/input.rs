@@ -7,13 +7,13 @@ use crate::{
         kinds::sort::refuse_npy,
         npy::{
             self, Unread,
-            header::{MAGIC, Number, encode},
+            header::{MAGIC, encode},
         },
         stream::Stream,
     },
     local::Cancel,
 };
-use sgdt_proto::{task::TaskError, worker::MAX_MESSAGE};
+use sgdt_proto::{kind::sort::Number, task::TaskError, worker::MAX_MESSAGE};
 use std::{
     fs::File,
     io::{self, Read},
