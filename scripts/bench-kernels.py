@@ -11,7 +11,7 @@ CASES = [
     *[(operation, n, threads, "numpy", threads)
       for operation in ("matmul", "matmul-f32") for n in (512, 1024, 2048, 4096) for threads in (1, 2)],
     *[(f"sort-{kind}", n, threads, "numpy", 1)
-      for kind in ("i64", "f64") for n in (10**7, 10**8) for threads in (1, 2)],
+      for kind in ("i64", "u64", "f64") for n in (10**7, 10**8) for threads in (1, 2)],
     *[("factorial", n, threads, library, 1)
       for n in (10**6, 10**7) for threads in (1, 2) for library in ("gmp", "flint")],
     *[("decimal", 10**6, threads, "gmp", 1) for threads in (1, 2)],
@@ -28,7 +28,11 @@ def yardstick(library, operation, size):
     if operation.startswith("sort"):
         import numpy
         rng = numpy.random.default_rng(1)
-        keys = rng.random(size) if operation == "sort-f64" else rng.integers(-2**63, 2**63 - 1, size)
+        keys = {
+            "sort-i64": lambda: rng.integers(-2**63, 2**63 - 1, size),
+            "sort-u64": lambda: rng.integers(0, 2**64 - 1, size, numpy.uint64),
+            "sort-f64": lambda: rng.random(size),
+        }[operation]()
         return lambda copy: copy.sort(), keys.copy
     if library == "gmp":
         import gmpy2

@@ -12,7 +12,7 @@ use sgdt_client::job::{
 use sgdt_proto::{
     handshake::{self, Service, Verdict},
     identity::Identity,
-    kind::matmul::Element,
+    kind::{matmul::Element, sort::Number},
     name_server::{NameServerRequest, NameServerResponse},
     tls,
     transport::{self, codec::Postcard},
@@ -112,11 +112,13 @@ pub(crate) fn lines(bytes: &[u8]) {
 
 /// An array's file: its header, and the whole.
 pub(crate) fn npy(bytes: &[u8]) {
-    if let Ok((header, _)) = header::read(&mut &*bytes)
-        && let Some(element) = header.dtype::<Element>()
-    {
-        let (again, _) = header::read(&mut &*header::encode(element, &header.shape)).unwrap();
-        assert_eq!((again.shape, again.descr), (header.shape, header.descr));
+    if let Ok((header, _)) = header::read(&mut &*bytes) {
+        let known =
+            [header.dtype::<Element>().map(encoded(&header)), header.dtype::<Number>().map(encoded(&header))];
+        for written in known.into_iter().flatten() {
+            let (again, _) = header::read(&mut &*written).unwrap();
+            assert_eq!((&again.shape, &again.descr), (&header.shape, &header.descr));
+        }
     }
     static HOME: LazyLock<TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
     let path = HOME.path().join("x.npy");
@@ -125,6 +127,11 @@ pub(crate) fn npy(bytes: &[u8]) {
         assert!(matrix.is_whole(), "{matrix:?}");
     }
     drop(npy::read_list(&path));
+}
+
+/// Writes the header of an array of this type, as large as that one.
+fn encoded<D: header::Dtype>(like: &header::Header) -> impl Fn(D) -> Vec<u8> {
+    |dtype| header::encode(dtype, &like.shape)
 }
 
 /// A certificate, and the text of an identity.

@@ -70,7 +70,7 @@ fn rows_and_seeds_are_floats_where_a_line_or_a_file_says_so() {
     cluster.file("tasks.jsonl", job.lines());
     let results = cluster.client(&["run", "tasks.jsonl", "--verify"]).expect(0).results();
     results.assert_exactly_once(job.ids()).assert_all_ok();
-    let output = |i: usize| results.get(&job.ids()[i]).output.clone();
+    let output = |i: usize| results.get(job.ids()[i]).output.clone();
 
     let sum = output(0)["sum"].as_f64().unwrap();
     assert!((sum - expected.sum()).abs() < 1e-5 * sum && sum != expected.sum());

@@ -24,6 +24,7 @@ mod hostile;
 mod joining;
 mod limits;
 mod malformed;
+mod naturals;
 mod readme;
 mod revocation;
 mod scenario_four;

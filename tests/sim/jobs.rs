@@ -87,7 +87,7 @@ impl Work {
                 TaskSpec::packed(kind("factorial"), &factorial::Input { n: *n, summary: false })
             }
             Self::Sort(keys) => {
-                let keys = sort::Keys::I64(Buffer::from_scalars(keys.clone()));
+                let keys = integers(keys.clone());
                 TaskSpec::packed(kind("sort"), &sort::Input { keys, descending: false, summary: false })
             }
             Self::MatMul(a, b) => TaskSpec::packed(
@@ -130,8 +130,7 @@ impl Work {
             Self::Sort(keys) => {
                 let mut keys = keys.clone();
                 keys.sort_unstable();
-                return self
-                    .equal(result, &sort::Output::Sorted(sort::Keys::I64(Buffer::from_scalars(keys))));
+                return self.equal(result, &sort::Output::Sorted(integers(keys)));
             }
             Self::MatMul(a, b) => {
                 let cell = |i: usize| a[i / 2 * 2] * b[i % 2] + a[i / 2 * 2 + 1] * b[i % 2 + 2];
@@ -246,4 +245,8 @@ impl Kernel for Poison {
         self.0.dead.store(true, Ordering::Relaxed);
         Ok(())
     }
+}
+
+fn integers(keys: Vec<i64>) -> sort::Keys {
+    sort::Keys::Numbers { number: sort::Number::I64, buffer: Buffer::from_scalars(keys) }
 }

@@ -11,7 +11,7 @@ use sgdt_proto::{
     buffer::Buffer,
     kind::{
         random,
-        sort::{Input, KIND, Keys, Output},
+        sort::{Input, KIND, Keys, Number, Output},
     },
     net::Tcp,
 };
@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mut took = Vec::new();
         // The first is not counted: it finds everything cold.
         for _ in 0..=rounds {
-            let keys = Keys::I64(Buffer::from_scalars(words.clone()));
+            let keys = Keys::Numbers { number: Number::I64, buffer: Buffer::from_scalars(words.clone()) };
             let begun = Instant::now();
             let spec = TaskSpec::packed(KIND.parse()?, &Input { keys, descending: false, summary: false })?;
             let output: Output = client.submit(spec).await?.await?.output?.decode()?;

@@ -193,7 +193,8 @@ pub enum NumberFormat {
 /// `sort`
 #[derive(Args, Clone, PartialEq, Debug)]
 pub struct Sort {
-    /// What to sort: a .npy list of 64-bit integers or doubles, or any file by line; - is standard input, by line
+    /// What to sort: a .npy list of 64-bit integers, with or without a sign, or of doubles, or any file by line; - is
+    /// standard input, by line
     #[arg(value_name = "IN")]
     pub input: PathBuf,
     /// Where it goes; - is standard output

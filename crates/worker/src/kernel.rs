@@ -248,7 +248,7 @@ mod tests {
             seed,
         };
         let (a, b) = (random(1), random(2));
-        let keys = kind::sort::Keys::Random { len: 1 << 40, seed: 1 };
+        let keys = kind::sort::Keys::Random { number: kind::sort::Number::I64, len: 1 << 40, seed: 1 };
         let packed = |payload: Result<Payload, _>| payload.unwrap();
         for (kind, payload) in [
             ("matmul", Payload::encode(Format::Packed, &kind::matmul::Input { a, b, summary: true })),

@@ -18,7 +18,7 @@ use crate::{
     },
     job::{
         kinds::sort::{self, File},
-        npy::header::{Number, encode},
+        npy::header::encode,
         replace::Destination,
         stream::Stream,
     },
@@ -55,11 +55,8 @@ pub(super) async fn run(setup: &Setup, mut args: Sort) -> Result<(), CommandErro
     let read = blocking(move || sort::file(&input, &output)).await;
     let File { keys, output } = read.map_err(CommandError::Input)?;
     let (task, len, number) = match &keys {
-        Keys::F64(buffer) => {
-            (Task::Numbers { bytes: buffer.len() as u64 }, buffer.len(), Some(Number::Double))
-        }
-        Keys::I64(buffer) => {
-            (Task::Numbers { bytes: buffer.len() as u64 }, buffer.len(), Some(Number::Integer))
+        Keys::Numbers { number, buffer } => {
+            (Task::Numbers { bytes: buffer.len() as u64 }, buffer.len(), Some(*number))
         }
         Keys::Lines(buffer) | Keys::Text { bytes: buffer, .. } => {
             (Task::Lines { bytes: buffer.len() as u64 }, buffer.len(), None)

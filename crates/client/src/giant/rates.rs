@@ -17,7 +17,7 @@ use sgdt_proto::{
         factorial,
         matmul::{self, Operand},
         random,
-        sort::{self, Keys},
+        sort::{self, Keys, Number},
     },
 };
 use tokio::time::Instant;
@@ -77,7 +77,7 @@ fn probe(task: &Task, limits: Limits) -> (Option<TaskSpec>, f64) {
             (spec(matmul::KIND, &input, limits), 2.0 * (SIDE as f64).powi(3))
         }
         Task::Numbers { .. } => {
-            let keys = Keys::Random { len: NUMBERS, seed: 1 };
+            let keys = Keys::Random { number: Number::I64, len: NUMBERS, seed: 1 };
             (spec(sort::KIND, &sorted(keys), limits), 8.0 * NUMBERS as f64)
         }
         Task::Lines { .. } => {
@@ -93,10 +93,12 @@ fn probe(task: &Task, limits: Limits) -> (Option<TaskSpec>, f64) {
 }
 
 async fn link(hands: &Hands, limits: Limits) -> Option<Link> {
-    let nothing = Keys::I64(Buffer::from_scalars::<i64>(Vec::new()));
-    let round_trip = there_and_back(hands, nothing, limits).await?;
-    let zeros = Keys::I64(Buffer::from_scalars(vec![0i64; PAYLOAD / size_of::<i64>()]));
-    let loaded = there_and_back(hands, zeros, limits).await?;
+    let zeros = |bytes: usize| {
+        let buffer = Buffer::from_scalars(vec![0u64; bytes / size_of::<u64>()]);
+        Keys::Numbers { number: Number::I64, buffer }
+    };
+    let round_trip = there_and_back(hands, zeros(0), limits).await?;
+    let loaded = there_and_back(hands, zeros(PAYLOAD), limits).await?;
     let bytes = 2.0 * PAYLOAD as f64 / (loaded - round_trip).max(1e-6);
     Some(Link { bytes, round_trip, ..usual_link(hands) })
 }

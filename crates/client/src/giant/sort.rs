@@ -18,7 +18,7 @@ use super::{GiantError, Hands, Limits, aside, flight::Flight};
 use crate::job::answer::broken;
 use sgdt_proto::{
     buffer::Buffer,
-    kind::sort::{Input, KIND, Keys, Output},
+    kind::sort::{Input, KIND, Keys, Number, Output},
     task::TaskError,
 };
 use std::ops::Range;
@@ -40,7 +40,7 @@ struct Ranges {
     ranges: Vec<(Range<usize>, bool)>,
 }
 
-/// Sorts integers or doubles ([`Keys::I64`], [`Keys::F64`]) or lines ([`Keys::Lines`], the last with its line feed) in so
+/// Sorts numbers ([`Keys::Numbers`]) or lines ([`Keys::Lines`], the last with its line feed) in so
 /// many ranges, or more where they would take more memory than there may be. Each run of sorted keys goes to `put`
 /// as it comes: together they fill the place of the keys.
 ///
@@ -54,16 +54,19 @@ pub async fn runs(
     limits: Limits,
     mut put: impl AsyncFnMut(Run) -> Result<(), TaskError>,
 ) -> Result<(), GiantError> {
-    let (len, wrap): (usize, fn(Buffer) -> Keys) = match &keys {
-        Keys::I64(buffer) => (buffer.len(), Keys::I64),
-        Keys::F64(buffer) => (buffer.len(), Keys::F64),
-        Keys::Lines(buffer) => (buffer.len(), Keys::Lines),
-        Keys::Text { .. } | Keys::Random { .. } => {
-            return Err(TaskError::invalid_input("only numbers and lines are sorted in ranges").into());
-        }
+    let Some((number, buffer)) = parts(keys) else {
+        return Err(TaskError::invalid_input("only numbers and lines are sorted in ranges").into());
     };
-    let pieces = needed(len, pieces, limits.memory / (u64::from(hands.slots()) + 1));
-    let Ranges { keys, ranges } = aside(move || cut(keys, descending, pieces)).await??;
+    let wrap = |buffer| match number {
+        Some(number) => Keys::Numbers { number, buffer },
+        None => Keys::Lines(buffer),
+    };
+    let pieces = needed(buffer.len(), pieces, limits.memory / (u64::from(hands.slots()) + 1));
+    let Ranges { keys, ranges } = aside(move || match number {
+        Some(number) => numbers::cut(number, buffer, descending, pieces),
+        None => Ok(lines::cut(&buffer, descending, pieces)),
+    })
+    .await??;
     let mut flight = Flight::new(hands, limits);
     for (range, in_order) in ranges.into_iter().filter(|(range, _)| !range.is_empty()) {
         let part = || keys.slice(range.clone()).ok_or_else(|| broken("a range goes beyond the keys"));
@@ -75,14 +78,14 @@ pub async fn runs(
         let bytes = 2 * range.len() as u64;
         while !flight.has_room(bytes) {
             let Some((place, output)) = flight.land().await? else { break };
-            put(run(place, output)?).await?;
+            put(run(place, number, output)?).await?;
         }
         let input = Input { keys: wrap(part()?), descending, summary: false };
         flight.launch(range, KIND, &input, bytes)?;
     }
     drop(keys);
     while let Some((place, output)) = flight.land().await? {
-        put(run(place, output)?).await?;
+        put(run(place, number, output)?).await?;
     }
     Ok(())
 }
@@ -95,21 +98,23 @@ fn needed(len: usize, pieces: u32, bytes: u64) -> usize {
     usize::try_from(least.max(pieces.into())).unwrap_or(MOST).min(MOST)
 }
 
-fn cut(keys: Keys, descending: bool, pieces: usize) -> Result<Ranges, TaskError> {
+/// What can be cut into ranges, and of which type it is where it is numbers.
+fn parts(keys: Keys) -> Option<(Option<Number>, Buffer)> {
     match keys {
-        Keys::I64(buffer) => numbers::integers(buffer, descending, pieces),
-        Keys::F64(buffer) => numbers::doubles(buffer, descending, pieces),
-        Keys::Lines(buffer) => Ok(lines::cut(&buffer, descending, pieces)),
-        Keys::Text { .. } | Keys::Random { .. } => Err(TaskError::invalid_input("no numbers or lines")),
+        Keys::Numbers { number, buffer } => Some((Some(number), buffer)),
+        Keys::Lines(buffer) => Some((None, buffer)),
+        Keys::Text { .. } | Keys::Random { .. } => None,
     }
 }
 
-/// A worker's answer, if it is as long as the range that was asked for.
-fn run(range: Range<usize>, output: Output) -> Result<Run, TaskError> {
-    match output {
-        Output::Sorted(Keys::I64(bytes) | Keys::F64(bytes) | Keys::Lines(bytes))
-            if bytes.len() == range.len() =>
-        {
+/// A worker's answer, if it is of the type and as long as the range that was asked for.
+fn run(range: Range<usize>, number: Option<Number>, output: Output) -> Result<Run, TaskError> {
+    let sorted = match output {
+        Output::Sorted(keys) => parts(keys),
+        Output::Summary { .. } => None,
+    };
+    match sorted {
+        Some((found, bytes)) if found == number && bytes.len() == range.len() => {
             Ok(Run { offset: range.start, bytes })
         }
         _ => Err(broken("it is not the range that was asked for")),

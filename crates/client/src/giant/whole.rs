@@ -12,7 +12,7 @@ use sgdt_proto::{
     kind::{
         factorial::{Input as Factorial, Output as Digits},
         matmul::{Input as Factors, Matrix, Operand, Output as Product},
-        sort::{Input as Unsorted, Keys, Output as Sorted},
+        sort::{Input as Unsorted, Keys, Number, Output as Sorted},
     },
     payload::{Format, Payload},
     task::TaskError,
@@ -30,8 +30,10 @@ pub enum Whole {
     },
     /// Numbers to be sorted.
     Sort {
-        /// [`Keys::I64`] or [`Keys::F64`].
-        keys: Keys,
+        /// Of which type.
+        number: Number,
+        /// The numbers themselves.
+        buffer: Buffer,
         /// Largest first.
         descending: bool,
     },
@@ -68,9 +70,10 @@ impl Whole {
     /// The numbers that this input asks to be sorted, unless they are made by a worker, or only their sums are wanted.
     pub fn sort(input: &Payload) -> Option<Self> {
         match large::<Unsorted>(input)? {
-            Unsorted { keys: Keys::Text { .. } | Keys::Lines(_) | Keys::Random { .. }, .. } => None,
-            Unsorted { keys, descending, summary: false } if input.size() as u64 <= MOST => {
-                Some(Self::Sort { keys, descending })
+            Unsorted { keys: Keys::Numbers { number, buffer }, descending, summary: false }
+                if input.size() as u64 <= MOST =>
+            {
+                Some(Self::Sort { number, buffer, descending })
             }
             _ => None,
         }
@@ -92,10 +95,7 @@ impl Whole {
             Self::Product { a, b } => {
                 Task::Matmul { shape: [a.rows, a.columns, b.columns], element: a.element }
             }
-            Self::Sort { keys: Keys::I64(buffer) | Keys::F64(buffer), .. } => {
-                Task::Numbers { bytes: buffer.len() as u64 }
-            }
-            Self::Sort { .. } => Task::Numbers { bytes: 0 },
+            Self::Sort { buffer, .. } => Task::Numbers { bytes: buffer.len() as u64 },
             Self::Factorial { n } => Task::Factorial { n: *n },
         }
     }
@@ -111,8 +111,11 @@ impl Whole {
                 let (element, rows, columns) = (a.element, a.rows, b.columns);
                 encode(&Product::Product(Matrix { element, rows, columns, elements }))
             }
-            Self::Sort { keys, descending } => {
-                encode(&Sorted::Sorted(sorted(hands, keys, descending, pieces, limits).await?))
+            Self::Sort { number, buffer, descending } => {
+                let count = buffer.len() / size_of::<u64>();
+                let keys = Keys::Numbers { number, buffer };
+                let buffer = sorted(hands, keys, count, descending, pieces, limits).await?;
+                encode(&Sorted::Sorted(Keys::Numbers { number, buffer }))
             }
             Self::Factorial { n } => {
                 let (number, form) = factorial::decimal(hands, n, pieces, limits).await?;
@@ -128,19 +131,15 @@ fn large<I: serde::de::DeserializeOwned>(input: &Payload) -> Option<I> {
     if input.size() < LITTLE { None } else { input.clone().decode().ok() }
 }
 
+/// So many numbers, in order.
 async fn sorted(
     hands: &Hands,
     keys: Keys,
+    count: usize,
     descending: bool,
     pieces: u32,
     limits: Limits,
-) -> Result<Keys, GiantError> {
-    let (len, wrap): (usize, fn(Buffer) -> Keys) = match &keys {
-        Keys::F64(buffer) => (buffer.len(), Keys::F64),
-        Keys::I64(buffer) => (buffer.len(), Keys::I64),
-        _ => (0, Keys::I64),
-    };
-    let count = len / size_of::<u64>();
+) -> Result<Buffer, GiantError> {
     let none = |()| TaskError::too_large(format!("there is no memory left for {count} numbers"));
     let mut words: Vec<u64> = try_zeroed_vec(count).map_err(none)?;
     let put = async |sort::Run { offset, bytes }: sort::Run| {
@@ -150,7 +149,7 @@ async fn sorted(
         Ok(())
     };
     sort::runs(hands, keys, descending, pieces, limits, put).await?;
-    Ok(wrap(Buffer::from_scalars(words)))
+    Ok(Buffer::from_scalars(words))
 }
 
 async fn written(number: Factored, form: Form) -> Result<Vec<u8>, TaskError> {
@@ -214,7 +213,8 @@ mod tests {
             assert_eq!(one, pieces);
         }
         for descending in [false, true] {
-            for keys in [Keys::F64(unit(3, 20_000)), Keys::I64(unit(4, 20_000))] {
+            for number in Number::ALL {
+                let keys = Keys::Numbers { number, buffer: unit(3, 20_000) };
                 let input = Unsorted { keys, descending, summary: false };
                 let [one, pieces] = both(sort::KIND, &input, Whole::sort).await;
                 assert_eq!(one, pieces);
@@ -251,8 +251,13 @@ mod tests {
         ] {
             assert_eq!(Whole::factorial(&packed(&input)), None);
         }
-        let few = Unsorted { keys: Keys::I64(unit(1, 100)), descending: false, summary: false };
-        let many = Unsorted { keys: Keys::Random { len: 1 << 40, seed: 1 }, ..few.clone() };
+        let few = Unsorted {
+            keys: Keys::Numbers { number: Number::I64, buffer: unit(1, 100) },
+            descending: false,
+            summary: false,
+        };
+        let random = Keys::Random { number: Number::I64, len: 1 << 40, seed: 1 };
+        let many = Unsorted { keys: random, ..few.clone() };
         for input in [few, many] {
             assert_eq!(Whole::sort(&packed(&input)), None);
         }

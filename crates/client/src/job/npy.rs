@@ -7,15 +7,14 @@
 //! The format is NEP 1's (<https://numpy.org/neps/nep-0001-npy-format.html>), versions 1, 2 and 3.
 
 use super::{fields::shorten, replace::Destination};
-use bytemuck::{
-    Pod,
-    allocation::{cast_vec, try_zeroed_vec},
-    cast_slice, cast_slice_mut,
-};
-use header::{Dtype, Header, HeaderError, Number};
+use bytemuck::{Pod, allocation::try_zeroed_vec, cast_slice, cast_slice_mut};
+use header::{Dtype, Header, HeaderError};
 use sgdt_proto::{
     buffer::Buffer,
-    kind::matmul::{Element, Matrix},
+    kind::{
+        matmul::{Element, Matrix},
+        sort::{Keys, Number},
+    },
     task::{ErrorCode, TaskError},
     worker::MAX_MESSAGE,
 };
@@ -27,15 +26,6 @@ use std::{
 
 pub mod header;
 pub mod literal;
-
-/// A list of numbers.
-#[derive(Clone, PartialEq, Debug)]
-pub enum List {
-    /// Of dtype `<i8`.
-    Integers(Vec<i64>),
-    /// Of dtype `<f8`.
-    Doubles(Vec<f64>),
-}
 
 /// Why a file does not give an array.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +39,7 @@ pub struct NpyError {
 const MATRIX: &str = "a matrix is two-dimensional, of dtype '<f8' or '<f4'";
 
 /// What a list is.
-const LIST: &str = "a list is one-dimensional, of dtype '<i8' or '<f8'";
+const LIST: &str = "a list is one-dimensional, of dtype '<i8', '<u8' or '<f8'";
 
 #[derive(Debug, thiserror::Error)]
 enum Reason {
@@ -104,16 +94,14 @@ pub fn read_matrix(path: &Path) -> Result<Matrix, NpyError> {
     read().map_err(|reason| NpyError { path: path.to_owned(), reason })
 }
 
-/// Reads a list of integers or doubles.
+/// Reads a list of integers or doubles, as keys.
 ///
 /// # Errors
 /// As for [`read_matrix`].
-pub fn read_list(path: &Path) -> Result<List, NpyError> {
+pub fn read_list(path: &Path) -> Result<Keys, NpyError> {
     let Unread { number, count, mut file } = open_list(path)?;
-    let read = words(&mut file, count.saturating_mul(8)).map(|words| match number {
-        Number::Integer => List::Integers(cast_vec(words)),
-        Number::Double => List::Doubles(cast_vec(words)),
-    });
+    let read = words(&mut file, count.saturating_mul(8))
+        .map(|words| Keys::Numbers { number, buffer: Buffer::from_scalars(words) });
     read.map_err(|reason| NpyError { path: path.to_owned(), reason })
 }
 
@@ -220,6 +208,7 @@ fn row_major<T: Pod>(columns_first: &[u64], rows: u64, columns: u64) -> Vec<u64>
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use sgdt_proto::buffer::Scalar;
 
     /// A version 1 file with this header text, padded as NumPy pads it.
     fn file(header: &str, body: &[u8]) -> Vec<u8> {
@@ -233,6 +222,10 @@ mod tests {
 
     fn doubles(numbers: &[f64]) -> Vec<u8> {
         numbers.iter().flat_map(|x| x.to_le_bytes()).collect()
+    }
+
+    fn list<T: Scalar>(number: Number, numbers: Vec<T>) -> Keys {
+        Keys::Numbers { number, buffer: Buffer::from_scalars(numbers) }
     }
 
     struct Home(tempfile::TempDir);
@@ -294,12 +287,13 @@ mod tests {
             "{'descr': '<f8', 'fortran_order': True, 'shape': (3,), }",
             &doubles(&[nan, -0.0, f64::INFINITY]),
         );
-        let List::Doubles(back) = read_list(&home.put(&bytes)).unwrap() else { panic!("doubles") };
-        assert_eq!(doubles(&back), doubles(&[nan, -0.0, f64::INFINITY]));
+        assert_eq!(read_list(&home.put(&bytes)).unwrap(), list(Number::F64, vec![nan, -0.0, f64::INFINITY]));
         let bytes = file("{'descr': '<i8', 'fortran_order': False, 'shape': (2,), }", &[0xff; 16]);
-        assert_eq!(read_list(&home.put(&bytes)).unwrap(), List::Integers(vec![-1, -1]));
+        assert_eq!(read_list(&home.put(&bytes)).unwrap(), list(Number::I64, vec![-1i64, -1]));
+        let bytes = file("{'descr': '<u8', 'fortran_order': False, 'shape': (2,), }", &[0xff; 16]);
+        assert_eq!(read_list(&home.put(&bytes)).unwrap(), list(Number::U64, vec![u64::MAX, u64::MAX]));
         let bytes = file("{'descr': '<i8', 'fortran_order': False, 'shape': (0,), }", &[]);
-        assert_eq!(read_list(&home.put(&bytes)).unwrap(), List::Integers(vec![]));
+        assert_eq!(read_list(&home.put(&bytes)).unwrap(), list::<i64>(Number::I64, vec![]));
     }
 
     #[test]

@@ -26,15 +26,14 @@ fn judge(input: &Input, output: &Output) -> Result<(), String> {
     let Output::Sorted(sorted) = output else { return Err("it is a summary".to_owned()) };
     let descending = input.descending;
     match (&input.keys, sorted) {
-        (Keys::I64(before), Keys::I64(after)) => {
-            numbers(&words(before)?, &words(after)?, |word| order::integer(word, descending))
+        (Keys::Numbers { number, buffer }, Keys::Numbers { number: same, buffer: after })
+            if number == same =>
+        {
+            numbers(&words(buffer)?, &words(after)?, |word| order::key(*number, word, descending))
         }
-        (Keys::F64(before), Keys::F64(after)) => {
-            numbers(&words(before)?, &words(after)?, |word| order::double(word, descending))
-        }
-        (Keys::Random { len, seed }, Keys::I64(after)) => {
-            let before: Vec<u64> = (0..*len).map(|index| word(*seed, index)).collect();
-            numbers(&before, &words(after)?, |word| order::integer(word, descending))
+        (Keys::Random { number, len, seed }, Keys::Numbers { number: same, buffer }) if number == same => {
+            let before: Vec<u64> = (0..*len).map(|index| number.random(*seed, index)).collect();
+            numbers(&before, &words(buffer)?, |word| order::key(*number, word, descending))
         }
         (Keys::Text { bytes, lengths }, Keys::Text { bytes: after, lengths: sorted }) => {
             strings(texts(bytes, lengths)?.into_iter(), texts(after, sorted)?.into_iter(), descending)
@@ -102,14 +101,7 @@ fn same(before: Sum, after: Sum) -> Result<(), String> {
 }
 
 fn words(buffer: &Buffer) -> Result<Cow<'_, [u64]>, String> {
-    let bytes = buffer.as_bytes();
-    if !bytes.len().is_multiple_of(size_of::<u64>()) {
-        return Err(format!("{} bytes are no whole number of 64-bit numbers", bytes.len()));
-    }
-    Ok(match bytemuck::try_cast_slice(bytes) {
-        Ok(words) => Cow::Borrowed(words),
-        Err(_) => Cow::Owned(bytemuck::pod_collect_to_vec(bytes)),
-    })
+    buffer.scalars().map_err(|len| format!("{len} bytes are no whole number of 64-bit numbers"))
 }
 
 fn texts<'a>(bytes: &'a Buffer, lengths: &Buffer) -> Result<Vec<&'a [u8]>, String> {
@@ -132,7 +124,11 @@ fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sgdt_proto::payload::{Format, Payload};
+    use sgdt_proto::{
+        buffer::Scalar,
+        kind::sort::Number,
+        payload::{Format, Payload},
+    };
 
     fn verdict(keys: Keys, descending: bool, sorted: Keys) -> Result<(), String> {
         let input = Input { keys, descending, summary: false };
@@ -140,8 +136,16 @@ mod tests {
         input.check().unwrap().judge(output)
     }
 
+    fn numbers_of<T: Scalar>(number: Number, keys: &[T]) -> Keys {
+        Keys::Numbers { number, buffer: Buffer::from_scalars(keys.to_vec()) }
+    }
+
     fn i64s(keys: &[i64]) -> Keys {
-        Keys::I64(Buffer::from_scalars(keys.to_vec()))
+        numbers_of(Number::I64, keys)
+    }
+
+    fn u64s(keys: &[u64]) -> Keys {
+        numbers_of(Number::U64, keys)
     }
 
     fn text(keys: &[&str]) -> Keys {
@@ -168,15 +172,24 @@ mod tests {
 
     #[test]
     fn every_type_has_its_order() {
-        let f64s = |keys: &[f64]| Keys::F64(Buffer::from_scalars(keys.to_vec()));
+        let f64s = |keys: &[f64]| numbers_of(Number::F64, keys);
         assert!(verdict(f64s(&[f64::NAN, 1.0, -0.0, 0.0]), true, f64s(&[1.0, 0.0, -0.0, f64::NAN])).is_ok());
         assert!(verdict(f64s(&[f64::NAN, 1.0]), true, f64s(&[f64::NAN, 1.0])).is_err());
         assert!(verdict(text(&["b", "", "a"]), false, text(&["", "a", "b"])).is_ok());
         assert!(verdict(text(&["ab", "c"]), false, text(&["a", "bc"])).is_err());
         assert!(verdict(lines_of("b\na"), false, lines_of("a\nb\n")).is_ok());
         assert!(verdict(lines_of("b\na\n"), true, lines_of("a\nb\n")).is_err());
+        // By their own order, and of their own type.
+        assert!(verdict(u64s(&[u64::MAX, 1]), false, u64s(&[1, u64::MAX])).is_ok());
+        assert!(verdict(u64s(&[u64::MAX, 1]), false, u64s(&[u64::MAX, 1])).is_err());
+        assert!(verdict(u64s(&[u64::MAX, 1]), false, i64s(&[-1, 1])).is_err());
+        let random = |number| Keys::Random { number, len: 100, seed: 3 };
         let mut made: Vec<i64> = (0..100).map(|index| word(3, index).cast_signed()).collect();
         made.sort_unstable();
-        assert!(verdict(Keys::Random { len: 100, seed: 3 }, false, i64s(&made)).is_ok());
+        assert!(verdict(random(Number::I64), false, i64s(&made)).is_ok());
+        assert!(verdict(random(Number::U64), false, u64s(bytemuck::cast_slice(&made))).is_err());
+        let mut made: Vec<u64> = (0..100).map(|index| word(3, index)).collect();
+        made.sort_unstable();
+        assert!(verdict(random(Number::U64), false, u64s(&made)).is_ok());
     }
 }

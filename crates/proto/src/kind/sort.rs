@@ -1,12 +1,64 @@
 //! `sort`: a list of keys of one type, in order.
 
+use super::random;
 use crate::buffer::Buffer;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 pub mod order;
 
 /// The kind's name.
 pub const KIND: &str = "sort";
+
+/// Types of numbers, all of eight bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Number {
+    /// Integers with a sign.
+    I64,
+    /// Integers without one.
+    U64,
+    /// Doubles, in the total order of IEEE 754 (-0 before +0), every NaN last.
+    F64,
+}
+
+impl Number {
+    /// Each of them.
+    pub const ALL: [Self; 3] = [Self::I64, Self::U64, Self::F64];
+
+    /// What it is called in task lines and messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::I64 => "i64",
+            Self::U64 => "u64",
+            Self::F64 => "f64",
+        }
+    }
+
+    /// The bits of number `index` of the sequence of `seed`: [`word`](random::word) for integers, and
+    /// [`unit`](random::unit) for doubles.
+    #[inline]
+    pub fn random(self, seed: u64, index: u64) -> u64 {
+        match self {
+            Self::I64 | Self::U64 => random::word(seed, index),
+            Self::F64 => random::unit(seed, index).to_bits(),
+        }
+    }
+
+    /// The number with these bits.
+    pub fn key(self, bits: u64) -> Key {
+        match self {
+            Self::I64 => Key::I64(bits.cast_signed()),
+            Self::U64 => Key::U64(bits),
+            Self::F64 => Key::F64(f64::from_bits(bits)),
+        }
+    }
+}
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
 
 /// What to sort, and which way.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -22,10 +74,13 @@ pub struct Input {
 /// The keys.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum Keys {
-    /// Signed 64-bit integers.
-    I64(Buffer),
-    /// Doubles, in the total order of IEEE 754 (-0 before +0), every NaN last.
-    F64(Buffer),
+    /// Numbers.
+    Numbers {
+        /// Of which type.
+        number: Number,
+        /// The numbers themselves.
+        buffer: Buffer,
+    },
     /// Strings, compared by their bytes.
     Text {
         /// All strings, one after the other.
@@ -35,8 +90,10 @@ pub enum Keys {
     },
     /// The lines of a text, compared by their bytes. Each ends with a line feed, but for the last, which may lack it.
     Lines(Buffer),
-    /// That many signed 64-bit integers, made by the worker: [`word`](super::random::word) of the seed at each index.
+    /// That many numbers, made by the worker: see [`Number::random`].
     Random {
+        /// Of which type.
+        number: Number,
         /// How many.
         len: u64,
         /// Which sequence.
@@ -44,7 +101,7 @@ pub enum Keys {
     },
 }
 
-/// The keys in order, of the type that came in (`Random` as `I64`), or their summary.
+/// The keys in order, of the type that came in (`Random` as `Numbers`), or their summary.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum Output {
     /// The keys in order.
@@ -67,6 +124,7 @@ pub enum Output {
 #[allow(missing_docs, reason = "the types say it")]
 pub enum Key {
     I64(i64),
+    U64(u64),
     F64(f64),
     Text(String),
 }

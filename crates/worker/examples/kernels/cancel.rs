@@ -5,9 +5,9 @@ use sgdt_proto::{
     buffer::Buffer,
     kind::{
         factorial,
-        matmul::{self, Operand},
+        matmul::{self, Element, Operand},
         natural, random,
-        sort::{self, Keys},
+        sort::{self, Keys, Number},
     },
     payload::{Format, Payload},
     task::{ErrorCode, TaskError},
@@ -24,7 +24,7 @@ pub(crate) fn longest(of: &str, size: u64, threads: u32) -> Option<Result<Durati
     let summary = true;
     let product = |[m, k, n]: [u64; 3]| {
         // Made by the kernel, and summed in the end.
-        let operand = |shape, seed| Operand::Random { shape, seed };
+        let operand = |shape, seed| Operand::Random { element: Element::F64, shape, seed };
         let input = matmul::Input { a: operand([m, k], 1), b: operand([k, n], 2), summary };
         after(threads, matmul::KIND, || Payload::encode(Format::Packed, &input))
     };
@@ -38,10 +38,11 @@ pub(crate) fn longest(of: &str, size: u64, threads: u32) -> Option<Result<Durati
         "matmul" => product([size; 3]),
         "tall" => product([size, 16, 16]),
         "deep" => product([16, size, 16]),
-        "sort-i64" => sorted(true, &|| Keys::Random { len: size, seed: 1 }),
+        "sort-i64" => sorted(true, &|| Keys::Random { number: Number::I64, len: size, seed: 1 }),
         "sort-f64" => {
             let units: Vec<f64> = (0..size).map(|index| random::unit(1, index)).collect();
-            sorted(false, &|| Keys::F64(Buffer::from_scalars(units.clone())))
+            let buffer = || Buffer::from_scalars(units.clone());
+            sorted(false, &|| Keys::Numbers { number: Number::F64, buffer: buffer() })
         }
         "sort-lines" => {
             let text = text(size);
@@ -57,7 +58,7 @@ pub(crate) fn longest(of: &str, size: u64, threads: u32) -> Option<Result<Durati
             after(threads, factorial::KIND, || Payload::encode(Format::Packed, &input))
         }
         "part" => {
-            let input = natural::Part { n: size, above: 0, up_to: size };
+            let input = natural::Part { n: size, above: 0, up_to: size, without_fives: true };
             after(threads, natural::PART, || Payload::encode(Format::Packed, &input))
         }
         "multiply" => {

@@ -3,7 +3,7 @@
 //! bytes of text, the number whose factorial it is, or limbs.
 //!
 //! ```text
-//! kernels matmul|matmul-f32|sort-i64|sort-f64|factorial|decimal SIZE THREADS
+//! kernels matmul|matmul-f32|sort-i64|sort-u64|sort-f64|factorial|decimal SIZE THREADS
 //! kernels cancel-matmul|cancel-tall|cancel-deep|cancel-sort-i64|cancel-sort-f64|cancel-sort-lines|cancel-sort-text|
 //!         cancel-factorial|cancel-part|cancel-multiply SIZE THREADS
 //! ```
@@ -15,8 +15,8 @@ use sgdt_proto::{
     buffer::Buffer,
     kind::{
         matmul::{self, Matrix, Operand, Real},
-        natural, random,
-        sort::{self, Keys},
+        natural,
+        sort::{self, Keys, Number},
     },
     task::TaskError,
 };
@@ -47,8 +47,9 @@ fn main() -> ExitCode {
     let took = match operation.as_str() {
         "matmul" => product::<f64>(size, threads),
         "matmul-f32" => product::<f32>(size, threads),
-        "sort-i64" => sort_keys(size, threads, |index| random::word(1, index), Keys::I64),
-        "sort-f64" => sort_keys(size, threads, |index| random::unit(1, index).to_bits(), Keys::F64),
+        "sort-i64" => sort_keys(size, threads, Number::I64),
+        "sort-u64" => sort_keys(size, threads, Number::U64),
+        "sort-f64" => sort_keys(size, threads, Number::F64),
         "factorial" => factorial(size, threads),
         "decimal" => decimal(size, threads),
         _ => match operation.strip_prefix("cancel-").and_then(|of| cancel::longest(of, size, threads)) {
@@ -71,7 +72,7 @@ fn main() -> ExitCode {
 fn usage() -> ExitCode {
     eprintln!("usage: kernels [cancel-]matmul|sort-i64|sort-f64|factorial SIZE THREADS");
     eprintln!(
-        "       kernels matmul-f32|decimal|cancel-tall|cancel-deep|cancel-sort-lines|cancel-sort-text SIZE THREADS"
+        "       kernels matmul-f32|sort-u64|decimal|cancel-tall|cancel-deep|cancel-sort-lines|cancel-sort-text SIZE THREADS"
     );
     eprintln!("       kernels cancel-part|cancel-multiply SIZE THREADS");
     ExitCode::from(2)
@@ -108,18 +109,13 @@ fn product<T: Real>(n: u64, threads: u32) -> Result<Duration, TaskError> {
     timed(threads, &input, |input, cancel| MatMul.run(input, cancel))
 }
 
-fn sort_keys(
-    len: u64,
-    threads: u32,
-    key: impl Fn(u64) -> u64,
-    keys: impl Fn(Buffer) -> Keys,
-) -> Result<Duration, TaskError> {
-    let words: Vec<u64> = (0..len).map(key).collect();
+fn sort_keys(len: u64, threads: u32, number: Number) -> Result<Duration, TaskError> {
+    let words: Vec<u64> = (0..len).map(|index| number.random(1, index)).collect();
     let (cancel, _core) = helped(threads);
     let mut took = Duration::ZERO;
     for _ in 0..2 {
         // Sorted where it lies, so each time a copy that nobody else holds.
-        let keys = keys(Buffer::from_scalars(words.clone()));
+        let keys = Keys::Numbers { number, buffer: Buffer::from_scalars(words.clone()) };
         let begun = Instant::now();
         black_box(Sort.run(sort::Input { keys, descending: false, summary: false }, &cancel)?);
         took = begun.elapsed();

@@ -1,4 +1,4 @@
-//! `sort`: integers, doubles, strings, or the lines of a text, on the thread of its slot and those of idle ones.
+//! `sort`: integers with or without a sign, doubles, strings, or the lines of a text, on the thread of its slot and those of idle ones.
 //!
 //! - `numbers` and `strings` take the input's buffers apart, and make the output's;
 //! - [`order`](sgdt_proto::kind::sort::order) makes 64-bit keys of numbers, and `text` of eight bytes of strings at
@@ -52,7 +52,7 @@ impl Kernel for Sort {
             Cost { seconds: bytes.len() as f64 / BYTES, memory: each + bytes.len() as u64 + 1 + SCRATCH }
         };
         Ok(match &input.keys {
-            Keys::I64(buffer) | Keys::F64(buffer) => {
+            Keys::Numbers { buffer, .. } => {
                 let copied = if numbers::aligned(buffer) { 0 } else { buffer.len() as u64 };
                 Cost { seconds: numbers::count(buffer)? as f64 / NUMBERS, memory: copied + SCRATCH }
             }
@@ -67,11 +67,13 @@ impl Kernel for Sort {
 
     fn run(&self, Input { keys, descending, summary }: Input, cancel: &Cancel) -> Result<Output, TaskError> {
         match keys {
-            Keys::I64(buffer) => numbers::sort_integers(numbers::take(buffer)?, descending, summary, cancel),
-            Keys::Random { len, seed } => {
-                numbers::sort_integers(numbers::generate(len, seed, cancel)?, descending, summary, cancel)
+            Keys::Numbers { number, buffer } => {
+                numbers::sort(number, numbers::take(buffer)?, descending, summary, cancel)
             }
-            Keys::F64(buffer) => numbers::sort_doubles(numbers::take(buffer)?, descending, summary, cancel),
+            Keys::Random { number, len, seed } => {
+                let words = numbers::generate(number, len, seed, cancel)?;
+                numbers::sort(number, words, descending, summary, cancel)
+            }
             Keys::Text { bytes, lengths } => {
                 strings::sort_strings(&bytes, lengths, descending, summary, cancel)
             }
@@ -85,7 +87,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use sgdt_proto::{
-        kind::{random, sort::Key},
+        kind::{
+            random,
+            sort::{Key, Number},
+        },
         task::ErrorCode,
     };
     use std::time::Duration;
@@ -104,11 +109,19 @@ mod tests {
     }
 
     fn integers(numbers: &[i64]) -> Keys {
-        Keys::I64(Buffer::from_scalars(numbers.to_vec()))
+        Keys::Numbers { number: Number::I64, buffer: Buffer::from_scalars(numbers.to_vec()) }
+    }
+
+    fn naturals(numbers: &[u64]) -> Keys {
+        Keys::Numbers { number: Number::U64, buffer: Buffer::from_scalars(numbers.to_vec()) }
     }
 
     fn doubles(numbers: &[f64]) -> Keys {
-        Keys::F64(Buffer::from_scalars(numbers.to_vec()))
+        Keys::Numbers { number: Number::F64, buffer: Buffer::from_scalars(numbers.to_vec()) }
+    }
+
+    fn random(len: u64) -> Keys {
+        Keys::Random { number: Number::I64, len, seed: 1 }
     }
 
     fn text(strings: &[&str]) -> Keys {
@@ -134,12 +147,23 @@ mod tests {
         }
 
         #[test]
+        fn integers_without_a_sign_are_sorted_as_the_standard_library_does(mut numbers: Vec<u64>) {
+            let keys = naturals(&numbers);
+            numbers.sort_unstable();
+            prop_assert_eq!(sorted(keys.clone(), false), naturals(&numbers));
+            numbers.reverse();
+            prop_assert_eq!(sorted(keys, true), naturals(&numbers));
+        }
+
+        #[test]
         fn doubles_are_in_total_order_and_nans_last_whichever_way(mut bits: Vec<u64>, specials in 0usize..20) {
             let special = [f64::NAN, -f64::NAN, 0.0, -0.0, f64::INFINITY, f64::NEG_INFINITY];
             bits.extend(special.iter().cycle().take(specials).map(|x| x.to_bits()));
             let numbers: Vec<_> = bits.into_iter().map(f64::from_bits).collect();
             for descending in [false, true] {
-                let Keys::F64(result) = sorted(doubles(&numbers), descending) else { panic!("doubles") };
+                let Keys::Numbers { number: Number::F64, buffer: result } = sorted(doubles(&numbers), descending) else {
+                    panic!("doubles")
+                };
                 let result: Vec<f64> = result.into_scalars().unwrap();
                 let (mut expected, nans): (Vec<f64>, Vec<f64>) = numbers.iter().partition(|x| !x.is_nan());
                 expected.sort_unstable_by(f64::total_cmp);
@@ -194,17 +218,23 @@ mod tests {
     fn numbers_are_sorted_where_they_lie() {
         let numbers: Vec<i64> = (0..1000).rev().collect();
         let place = numbers.as_ptr() as usize;
-        let Keys::I64(result) = sorted(Keys::I64(Buffer::from_scalars(numbers)), false) else {
-            panic!("integers")
-        };
-        assert_eq!(result.as_bytes().as_ptr() as usize, place);
+        let keys = Keys::Numbers { number: Number::I64, buffer: Buffer::from_scalars(numbers) };
+        let Keys::Numbers { buffer, .. } = sorted(keys, false) else { panic!("numbers") };
+        assert_eq!(buffer.as_bytes().as_ptr() as usize, place);
     }
 
     #[test]
     fn generated_numbers_are_what_their_seed_says() {
         let mut expected: Vec<i64> = (0..1000).map(|index| random::word(3, index).cast_signed()).collect();
         expected.sort_unstable();
-        let keys = Keys::Random { len: 1000, seed: 3 };
+        let random = |number| Keys::Random { number, len: 1000, seed: 3 };
+        let mut naturals_made: Vec<u64> = (0..1000).map(|index| random::word(3, index)).collect();
+        naturals_made.sort_unstable();
+        assert_eq!(sorted(random(Number::U64), false), naturals(&naturals_made));
+        let mut units: Vec<f64> = (0..1000).map(|index| random::unit(3, index)).collect();
+        units.sort_unstable_by(f64::total_cmp);
+        assert_eq!(sorted(random(Number::F64), false), doubles(&units));
+        let keys = random(Number::I64);
         assert_eq!(sorted(keys.clone(), false), integers(&expected));
         let Output::Summary { len, first, last, sum } = run(keys, true, true).unwrap() else {
             panic!("asked for a summary")
@@ -223,6 +253,9 @@ mod tests {
         let extremes = [i64::MAX; 3];
         let (_, _, _, sum) = summary(integers(&extremes), false);
         assert_eq!(sum, Some(3 * i128::from(i64::MAX)), "more than 64 bits");
+        let extremes = [u64::MAX; 3];
+        let (_, first, _, sum) = summary(naturals(&extremes), false);
+        assert_eq!((first, sum), (Some(Key::U64(u64::MAX)), Some(3 * i128::from(u64::MAX))));
         let ends = |a, b| (2, Some(a), Some(b), None);
         assert_eq!(summary(doubles(&[2.0, -1.0]), false), ends(Key::F64(-1.0), Key::F64(2.0)));
         assert_eq!(summary(text(&["b", "a"]), true), ends(Key::Text("b".into()), Key::Text("a".into())));
@@ -238,8 +271,8 @@ mod tests {
         let lengths = |lengths: &[u64]| Buffer::from_scalars(lengths.to_vec());
         let bytes = || Buffer::from(b"abc".to_vec());
         for keys in [
-            Keys::I64(odd()),
-            Keys::F64(odd()),
+            Keys::Numbers { number: Number::I64, buffer: odd() },
+            Keys::Numbers { number: Number::F64, buffer: odd() },
             Keys::Text { bytes: bytes(), lengths: odd() },
             Keys::Text { bytes: bytes(), lengths: lengths(&[1, 1]) },
             Keys::Text { bytes: bytes(), lengths: lengths(&[2, 2]) },
@@ -267,12 +300,9 @@ mod tests {
     #[test]
     fn more_numbers_than_memory_can_hold_are_refused_before_they_are_made() {
         for len in [u64::MAX, u64::MAX / 8, 1 << 60] {
-            assert_eq!(
-                run(Keys::Random { len, seed: 1 }, false, true).unwrap_err().code,
-                ErrorCode::TooLarge
-            );
+            assert_eq!(run(random(len), false, true).unwrap_err().code, ErrorCode::TooLarge);
         }
-        let input = Input { keys: Keys::Random { len: u64::MAX, seed: 1 }, descending: false, summary: true };
+        let input = Input { keys: random(u64::MAX), descending: false, summary: true };
         assert_eq!(Sort.cost(&input).unwrap().memory, u64::MAX);
     }
 
@@ -281,7 +311,7 @@ mod tests {
         let million: Vec<u8> =
             (0..100_000u64).flat_map(|i| random::word(1, i).to_string().into_bytes()).collect();
         let broken = million.chunks(5).collect::<Vec<_>>().join(&b'\n');
-        for keys in [Keys::Random { len: 3_000_000, seed: 1 }, Keys::Lines(broken.into())] {
+        for keys in [random(3_000_000), Keys::Lines(broken.into())] {
             let cancel = Cancel::new().started(Some(Duration::from_millis(1)));
             let result = Sort.run(Input { keys, descending: false, summary: true }, &cancel);
             assert_eq!(result.unwrap_err().code, ErrorCode::Timeout);

@@ -7,14 +7,14 @@ use crate::{
         kinds::sort::refuse_npy,
         npy::{
             self, Unread,
-            header::{MAGIC, Number, encode},
+            header::{MAGIC, encode},
         },
         replace::Destination,
         stream::Stream,
     },
     local::Cancel,
 };
-use sgdt_proto::{task::TaskError, worker::MAX_MESSAGE};
+use sgdt_proto::{kind::sort::Number, task::TaskError, worker::MAX_MESSAGE};
 use std::{
     fs::File,
     io::{self, Read},

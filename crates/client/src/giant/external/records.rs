@@ -1,13 +1,13 @@
 //! What a file that is sorted is made of: lines, or numbers.
 
-use crate::{
-    job::npy::header::Number,
-    local::{
-        Cancel,
-        within::{self, Spot},
-    },
+use crate::local::{
+    Cancel,
+    within::{self, Spot},
 };
-use sgdt_proto::{kind::sort::order, task::TaskError};
+use sgdt_proto::{
+    kind::sort::{Number, order},
+    task::TaskError,
+};
 use std::{cmp::Ordering, fmt};
 
 /// A kind of records, each of which is some bytes that tell where it ends.
@@ -194,10 +194,7 @@ impl Records for Numbers {
     #[inline]
     fn key(&self, record: &[u8]) -> u64 {
         let word = record.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-        match self.number {
-            Number::Integer => order::integer(word, self.descending),
-            Number::Double => order::double(word, self.descending),
-        }
+        order::key(self.number, word, self.descending)
     }
 
     #[inline]
@@ -217,10 +214,7 @@ impl Records for Numbers {
         mut take: impl FnMut(&[u8]) -> Result<(), TaskError>,
     ) -> Result<(), TaskError> {
         let words = &mut bytemuck::cast_slice_mut(room)[..len / SIZE];
-        match self.number {
-            Number::Integer => within::sort_integers(words, self.descending, cancel)?,
-            Number::Double => within::sort_doubles(words, self.descending, cancel)?,
-        }
+        within::sort_numbers(self.number, words, self.descending, cancel)?;
         take(bytemuck::cast_slice(words))
     }
 }

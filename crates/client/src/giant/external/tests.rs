@@ -1,8 +1,11 @@
 use super::{runs::Run, *};
-use crate::job::{npy::header::Number, replace::Destination};
+use crate::job::replace::Destination;
 use proptest::prelude::*;
 use sgdt_proto::{
-    kind::{random::word, sort::order},
+    kind::{
+        random::word,
+        sort::{Number, order},
+    },
     task::ErrorCode,
 };
 use std::{fs, io::Cursor};
@@ -200,18 +203,17 @@ proptest! {
 
     #[test]
     fn numbers_come_out_as_they_would_in_memory(
-        seed: u64, count in 0u64..3000, spread in 0u32..64, descending: bool, doubles: bool,
+        seed: u64, count in 0u64..3000, spread in 0u32..64, descending: bool,
+        number in prop::sample::select(Number::ALL.to_vec()),
         threads in 1u32..4, memory in 4096u64..30_000,
     ) {
         let special = [f64::NAN, -f64::NAN, 0.0, -0.0, f64::INFINITY, f64::NEG_INFINITY].map(f64::to_bits);
-        let number = if doubles { Number::Double } else { Number::Integer };
+        let doubles = number == Number::F64;
         let words: Vec<u64> = (0..count)
             .map(|i| if doubles && i % 7 == 0 { special[i as usize % 6] } else { word(seed, i) >> spread })
             .collect();
         let mut expected = words.clone();
-        expected.sort_unstable_by_key(|&word| {
-            if doubles { order::double(word, descending) } else { order::integer(word, descending) }
-        });
+        expected.sort_unstable_by_key(|&word| order::key(number, word, descending));
         let result = sorted(Numbers { number, descending }, &numbers(&words), memory, threads).unwrap();
         prop_assert!(result == numbers(&expected));
     }

@@ -4,18 +4,20 @@ use super::{
     Ranges,
     splitters::{Splitters, starts},
 };
-use sgdt_proto::{buffer::Buffer, kind::sort::order, task::TaskError};
+use sgdt_proto::{
+    buffer::Buffer,
+    kind::sort::{Number, order},
+    task::TaskError,
+};
 
-pub(super) fn integers(keys: Buffer, descending: bool, pieces: usize) -> Result<Ranges, TaskError> {
-    cut(keys, pieces, |word| order::integer(word, descending))
-}
-
-pub(super) fn doubles(keys: Buffer, descending: bool, pieces: usize) -> Result<Ranges, TaskError> {
-    cut(keys, pieces, |word| order::double(word, descending))
-}
-
-/// Cuts numbers, given as their bits, by keys that have the order wanted. Numbers with equal keys are equal.
-fn cut(numbers: Buffer, pieces: usize, key: impl Fn(u64) -> u64) -> Result<Ranges, TaskError> {
+/// Cuts numbers by keys that have the order wanted. Numbers with equal keys are equal.
+pub(super) fn cut(
+    number: Number,
+    numbers: Buffer,
+    descending: bool,
+    pieces: usize,
+) -> Result<Ranges, TaskError> {
+    let key = |word| order::key(number, word, descending);
     let words: Vec<u64> = numbers.into_scalars().map_err(|len| {
         TaskError::invalid_input(format!("{len} bytes are no whole number of 64-bit numbers"))
     })?;

@@ -7,8 +7,9 @@ use sgdt_proto::{kind::random, task::ErrorCode};
 fn sorted(keys: Keys, descending: bool, pieces: u32, memory: u64) -> Result<(Vec<u8>, usize), GiantError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (hands, limits) = (Hands::Local(LocalKernels::new()), Limits { memory, verify: true, timeout: None });
-    let (Keys::I64(buffer) | Keys::F64(buffer) | Keys::Lines(buffer)) = &keys else { panic!("ranges") };
+    let (_, buffer) = parts(keys.clone()).expect("what is cut into ranges");
     let mut whole = vec![0; buffer.len()];
+    drop(buffer);
     let mut count = 0;
     let put = async |Run { offset, bytes }: Run| {
         whole[offset..][..bytes.len()].copy_from_slice(bytes.as_bytes());
@@ -20,7 +21,7 @@ fn sorted(keys: Keys, descending: bool, pieces: u32, memory: u64) -> Result<(Vec
 }
 
 fn integers(keys: &[i64]) -> Keys {
-    Keys::I64(Buffer::from_scalars(keys.to_vec()))
+    Keys::Numbers { number: Number::I64, buffer: Buffer::from_scalars(keys.to_vec()) }
 }
 
 fn assert_sorts_integers(keys: &[i64], pieces: u32) {
@@ -49,6 +50,18 @@ fn skewed_and_equal_keys_are_sorted() {
 }
 
 #[test]
+fn integers_without_a_sign_are_cut_by_their_own_order() {
+    let mut words: Vec<u64> = (0..20_000).map(|i| random::word(1, i) >> (i % 3)).collect();
+    let keys = Keys::Numbers { number: Number::U64, buffer: Buffer::from_scalars(words.clone()) };
+    words.sort_unstable();
+    for descending in [false, true] {
+        let (bytes, _) = sorted(keys.clone(), descending, 7, 1 << 20).unwrap();
+        assert!(bytemuck::pod_collect_to_vec::<u8, u64>(&bytes) == words, "descending: {descending}");
+        words.reverse();
+    }
+}
+
+#[test]
 fn pieces_become_more_when_memory_is_little() {
     assert_eq!(needed(1 << 20, 4, 1 << 30), 4);
     assert_eq!(needed(1 << 20, 4, 1 << 16), 32);
@@ -65,7 +78,7 @@ fn doubles_are_in_total_order_with_every_nan_last_whichever_way() {
         .map(|i| if i % 3 == 0 { special[i as usize % 8] } else { f64::from_bits(random::word(2, i)) })
         .collect();
     for descending in [false, true] {
-        let keys = Keys::F64(Buffer::from_scalars(numbers.clone()));
+        let keys = Keys::Numbers { number: Number::F64, buffer: Buffer::from_scalars(numbers.clone()) };
         let (whole, _) = sorted(keys.clone(), descending, 1, u64::MAX).unwrap();
         let (cut, _) = sorted(keys, descending, 9, 1 << 16).unwrap();
         assert!(whole == cut, "descending: {descending}");
@@ -76,7 +89,8 @@ fn doubles_are_in_total_order_with_every_nan_last_whichever_way() {
 fn what_is_not_cut_into_ranges_is_refused() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let hands = Hands::Local(LocalKernels::new());
-    for keys in [Keys::Random { len: 1, seed: 1 }, Keys::I64(vec![0; 7].into())] {
+    let odd = Keys::Numbers { number: Number::I64, buffer: vec![0; 7].into() };
+    for keys in [Keys::Random { number: Number::I64, len: 1, seed: 1 }, odd] {
         let put = async |_| Ok(());
         let error = runtime.block_on(runs(&hands, keys, false, 2, Limits::default(), put)).unwrap_err();
         assert!(matches!(error, GiantError::Task(error) if error.code == ErrorCode::InvalidInput));
@@ -84,9 +98,12 @@ fn what_is_not_cut_into_ranges_is_refused() {
 }
 
 #[test]
-fn an_answer_of_another_length_is_no_run() {
+fn an_answer_of_another_length_or_type_is_no_run() {
+    let run = |range, output| run(range, Some(Number::I64), output);
     assert!(run(0..16, Output::Sorted(integers(&[1, 2]))).is_ok());
     assert!(run(0..16, Output::Sorted(integers(&[1]))).is_err());
+    let (number, buffer) = (Number::U64, Buffer::from_scalars(vec![1u64, 2]));
+    assert!(run(0..16, Output::Sorted(Keys::Numbers { number, buffer })).is_err());
     assert!(run(0..0, Output::Summary { len: 0, first: None, last: None, sum: None }).is_err());
 }
 

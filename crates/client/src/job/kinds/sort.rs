@@ -1,7 +1,7 @@
 //! `sort` in task files: `{"values":[3,1,2],"order":"desc"}` gives `{"values":[3,2,1]}`.
 //!
 //! The keys are a list of integers, numbers or strings ([`values`]), a file `"npy":"x.npy"`, or `"random":1000`
-//! with a `"seed"`, which the worker makes. `"order"` is `asc` or `desc`. `"output":"y.npy"` writes the sorted
+//! with a `"seed"`, which the worker makes; `"dtype"` says of which type numbers are. `"order"` is `asc` or `desc`. `"output":"y.npy"` writes the sorted
 //! numbers there and gives `{"npy":"y.npy","shape":[3]}`; `"return":"summary"` gives
 //! `{"len":3,"first":1,"last":3,"sum":6}`, the sum for integers only.
 
@@ -10,18 +10,14 @@ use crate::{
     giant::Whole,
     job::{
         answer::broken,
-        fields::{Fields, either, whole, write_json, write_string},
-        npy::{
-            self, List,
-            header::{MAGIC, Number},
-        },
+        fields::{Fields, either, one_of, whole, write_json, write_string},
+        npy::{self, header::MAGIC},
         replace::{Destination, located},
     },
     verify::{self, Check},
 };
 use sgdt_proto::{
-    buffer::Buffer,
-    kind::sort::{Input, KIND, Key, Keys, Output},
+    kind::sort::{Input, KIND, Key, Keys, Number, Output},
     payload::Payload,
     task::TaskError,
     worker::MAX_MESSAGE,
@@ -40,7 +36,7 @@ impl ClientKind for Sort {
     }
 
     fn encode(&self, fields: &Fields<'_>, base: &Path) -> Result<Request, TaskError> {
-        fields.only(KIND, &["values", "npy", "random", "seed", "order", "output", "return"])?;
+        fields.only(KIND, &["values", "npy", "random", "seed", "dtype", "order", "output", "return"])?;
         let descending = match fields.get("order") {
             Some(order) => either("order", order, ["asc", "desc"])?,
             None => false,
@@ -96,7 +92,7 @@ pub fn file(input: &Path, output: &Path) -> Result<File, TaskError> {
         return Err(too_large(input));
     }
     if input.extension().is_some_and(|extension| extension == "npy") {
-        return Ok(File { keys: numbers(npy::read_list(input)?), output: output.takes_bytes()? });
+        return Ok(File { keys: npy::read_list(input)?, output: output.takes_bytes()? });
     }
     let mut text = Vec::new();
     // A pipe does not say how much will come.
@@ -156,8 +152,8 @@ enum Told {
 }
 
 fn request(keys: Keys, descending: bool, told: Told) -> Result<Request, TaskError> {
-    if let (Told::Values, Keys::F64(buffer)) = (&told, &keys) {
-        finite(bytemuck::try_cast_slice(buffer.as_bytes()).unwrap_or_default())?;
+    if let (Told::Values, Keys::Numbers { number: Number::F64, buffer }) = (&told, &keys) {
+        finite(&buffer.scalars().unwrap_or_default())?;
     }
     let input = Input { keys, descending, summary: matches!(told, Told::Summary) };
     Request::packed(&input, move |output: Output, json| match (output, told) {
@@ -197,24 +193,29 @@ fn keys(fields: &Fields<'_>, base: &Path) -> Result<Keys, TaskError> {
     if sources.2.is_none() && fields.get("seed").is_some() {
         return Err(TaskError::invalid_input("\"seed\" goes with \"random\" alone"));
     }
+    let asked = fields.get("dtype").map(|name| one_of("dtype", name, Number::ALL, Number::name));
+    let asked = asked.transpose()?;
     match sources {
-        (Some(list), None, None) => values::read("values", list),
+        (Some(list), None, None) => values::read("values", list, asked),
         (None, Some(file), None) => {
             let (_, path) = located("npy", file, base)?;
-            Ok(numbers(npy::read_list(&path)?))
+            match (npy::read_list(&path)?, asked) {
+                (Keys::Numbers { number, .. }, Some(asked)) if number != asked => {
+                    Err(TaskError::invalid_input(format!(
+                        "\"dtype\" is {:?}, and the file of npy is of dtype {number}: convert the file, as with NumPy's \
+                         astype, or leave \"dtype\" out",
+                        asked.name()
+                    )))
+                }
+                (keys, _) => Ok(keys),
+            }
         }
         (None, None, Some(len)) => {
-            Ok(Keys::Random { len: whole("random", len)?, seed: whole("seed", fields.require("seed")?)? })
+            let (len, seed) = (whole("random", len)?, whole("seed", fields.require("seed")?)?);
+            Ok(Keys::Random { number: asked.unwrap_or(Number::I64), len, seed })
         }
         (None, None, None) => Err(TaskError::invalid_input("\"values\", \"npy\" or \"random\" is missing")),
         _ => Err(TaskError::invalid_input("\"values\", \"npy\" and \"random\" exclude each other")),
-    }
-}
-
-fn numbers(list: List) -> Keys {
-    match list {
-        List::Integers(keys) => Keys::I64(Buffer::from_scalars(keys)),
-        List::Doubles(keys) => Keys::F64(Buffer::from_scalars(keys)),
     }
 }
 
@@ -229,10 +230,8 @@ fn finite(keys: &[f64]) -> Result<(), TaskError> {
 }
 
 fn save(keys: Keys, output: &Destination, json: &mut Vec<u8>) -> Result<(), TaskError> {
-    let (number, buffer) = match keys {
-        Keys::I64(buffer) => (Number::Integer, buffer),
-        Keys::F64(buffer) => (Number::Double, buffer),
-        _ => return Err(broken("the keys came back as something else")),
+    let Keys::Numbers { number, buffer } = keys else {
+        return Err(broken("the keys came back as something else"));
     };
     let bytes = buffer.as_bytes();
     if bytes.len() % 8 != 0 {
@@ -251,171 +250,11 @@ fn save(keys: Keys, output: &Destination, json: &mut Vec<u8>) -> Result<(), Task
 fn write_key(json: &mut Vec<u8>, key: &Key) {
     match key {
         Key::I64(key) => write_json(json, key),
+        Key::U64(key) => write_json(json, key),
         Key::F64(key) => write_double(json, *key),
         Key::Text(key) => write_string(json, key),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::testing::{encode, encode_at, tell};
-    use super::*;
-    use sgdt_proto::task::ErrorCode;
-
-    fn i64s(keys: &[i64]) -> Keys {
-        Keys::I64(Buffer::from_scalars(keys.to_vec()))
-    }
-
-    fn f64s(keys: &[f64]) -> Keys {
-        Keys::F64(Buffer::from_scalars(keys.to_vec()))
-    }
-
-    fn input(request: &Request) -> Input {
-        request.payload.clone().decode().unwrap()
-    }
-
-    #[test]
-    fn a_list_goes_out_by_its_type_and_comes_back_as_a_list() {
-        let request = encode(&Sort, r#"{"values":[3,1,2],"order":"desc"}"#).unwrap();
-        assert_eq!(input(&request), Input { keys: i64s(&[3, 1, 2]), descending: true, summary: false });
-        assert_eq!(tell(request, &Output::Sorted(i64s(&[3, 2, 1]))).unwrap(), r#"{"values":[3,2,1]}"#);
-        let request = encode(&Sort, r#"{"values":["b","a"],"order":"asc"}"#).unwrap();
-        let Input { keys, descending: false, .. } = input(&request) else { panic!("ascending") };
-        assert_eq!(tell(request, &Output::Sorted(keys)).unwrap(), r#"{"values":["b","a"]}"#);
-    }
-
-    #[test]
-    fn a_seed_travels_in_place_of_its_keys() {
-        let request = encode(&Sort, r#"{"random":1000000,"seed":3,"return":"summary"}"#).unwrap();
-        let keys = Keys::Random { len: 1_000_000, seed: 3 };
-        assert_eq!(input(&request), Input { keys, descending: false, summary: true });
-        let key = |key| Some(Key::I64(key));
-        let output =
-            Output::Summary { len: 2, first: key(i64::MIN), last: key(5), sum: Some(-9223372036854775803) };
-        let expected = r#"{"len":2,"first":-9223372036854775808,"last":5,"sum":-9223372036854775803}"#;
-        assert_eq!(tell(request, &output).unwrap(), expected);
-    }
-
-    #[test]
-    fn a_summary_tells_what_there_is() {
-        let told =
-            |output| tell(encode(&Sort, r#"{"values":[],"return":"summary"}"#).unwrap(), &output).unwrap();
-        assert_eq!(
-            told(Output::Summary { len: 0, first: None, last: None, sum: Some(0) }),
-            r#"{"len":0,"sum":0}"#
-        );
-        let (first, last) = (Some(Key::F64(-0.5)), Some(Key::F64(f64::NAN)));
-        assert_eq!(
-            told(Output::Summary { len: 2, first, last, sum: None }),
-            r#"{"len":2,"first":-0.5,"last":"NaN"}"#
-        );
-        let (first, last) = (Some(Key::Text("a\"".to_owned())), Some(Key::Text("b".to_owned())));
-        assert_eq!(
-            told(Output::Summary { len: 2, first, last, sum: None }),
-            r#"{"len":2,"first":"a\"","last":"b"}"#
-        );
-    }
-
-    #[test]
-    fn npy_files_go_in_and_come_out() {
-        let home = tempfile::tempdir().unwrap();
-        let path = home.path().join("x.npy");
-        let to = Destination::new(&path).unwrap();
-        npy::write(&to, Number::Double, &[3], bytemuck::cast_slice(&[f64::NAN, 1.0, f64::INFINITY])).unwrap();
-        let request = encode_at(&Sort, r#"{"npy":"x.npy","output":"y.npy"}"#, home.path()).unwrap();
-        let Input { keys, .. } = input(&request);
-        assert_eq!(tell(request, &Output::Sorted(keys.clone())).unwrap(), r#"{"npy":"y.npy","shape":[3]}"#);
-        assert_eq!(numbers(npy::read_list(&home.path().join("y.npy")).unwrap()), keys);
-        let error = encode_at(&Sort, r#"{"npy":"x.npy"}"#, home.path()).unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "invalid-input: a key is NaN, which JSON cannot express: give an \"output\":\"sorted.npy\""
-        );
-        assert!(encode_at(&Sort, r#"{"npy":"x.npy","return":"summary"}"#, home.path()).is_ok());
-        let request = file(&path, &home.path().join("z.npy")).unwrap().request(true).unwrap();
-        assert!(input(&request).descending);
-        tell(request, &Output::Sorted(i64s(&[1]))).unwrap();
-        assert_eq!(npy::read_list(&home.path().join("z.npy")).unwrap(), List::Integers(vec![1]));
-    }
-
-    #[test]
-    fn a_text_file_goes_out_as_lines_that_all_have_an_end() {
-        let home = tempfile::tempdir().unwrap();
-        let (from, to) = (home.path().join("in.txt"), home.path().join("out.txt"));
-        for (text, lines) in [(&b"b\n\xff\na"[..], &b"b\n\xff\na\n"[..]), (b"", b""), (b"\n", b"\n")] {
-            fs::write(&from, text).unwrap();
-            let request = file(&from, &to).unwrap().request(false).unwrap();
-            let Keys::Lines(sent) = input(&request).keys else { panic!("lines") };
-            assert_eq!(sent.as_bytes(), lines);
-            let json = tell(request, &Output::Sorted(Keys::Lines(sent))).unwrap();
-            let expected = serde_json::json!({"file": to.to_str().unwrap(), "bytes": lines.len()});
-            assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap(), expected);
-            assert_eq!(fs::read(&to).unwrap(), lines);
-        }
-        let missing = home.path().join("missing.txt");
-        let error = file(&missing, &to).unwrap_err().message;
-        assert_eq!(
-            error,
-            format!("cannot read {}: No such file or directory (os error 2)", missing.display())
-        );
-    }
-
-    #[test]
-    fn what_is_wrong_with_a_line_is_named() {
-        for (line, message) in [
-            ("{}", r#""values", "npy" or "random" is missing"#),
-            (r#"{"values":[1],"random":1,"seed":1}"#, r#""values", "npy" and "random" exclude each other"#),
-            (r#"{"values":[1],"npy":"x.npy"}"#, r#""values", "npy" and "random" exclude each other"#),
-            (r#"{"values":[1],"seed":1}"#, r#""seed" goes with "random" alone"#),
-            (r#"{"random":1}"#, r#"the field "seed" is missing"#),
-            (
-                r#"{"values":[1],"oder":"desc"}"#,
-                r#""oder" is not a field of sort, which takes values, npy, random, seed, order, output, return"#,
-            ),
-            (r#"{"values":[1],"order":"up"}"#, r#""order" takes "asc" or "desc", not "up""#),
-            (r#"{"values":[1],"order":null}"#, r#""order" takes a string, not null"#),
-            (r#"{"values":{}}"#, r#""values" takes a list, not {}"#),
-            (r#"{"npy":7}"#, r#""npy" takes a string, not 7"#),
-            (
-                r#"{"random":-1,"seed":1}"#,
-                r#""random" takes a whole number from 0 to 18446744073709551615, written in digits, not -1"#,
-            ),
-            (
-                r#"{"values":["a"],"output":"y.npy"}"#,
-                r#""output" takes numbers: a .npy file of strings is not supported"#,
-            ),
-            (
-                r#"{"values":[1],"output":"y.npy","return":"summary"}"#,
-                r#""return":"summary" leaves nothing to write to "output""#,
-            ),
-        ] {
-            let error = encode(&Sort, line).unwrap_err();
-            assert_eq!((error.code, error.message.as_str()), (ErrorCode::InvalidInput, message), "{line}");
-        }
-    }
-
-    #[test]
-    fn an_answer_of_another_kind_is_an_error() {
-        let home = tempfile::tempdir().unwrap();
-        for (line, output) in [
-            (r#"{"values":[1]}"#, Output::Summary { len: 1, first: None, last: None, sum: None }),
-            (r#"{"values":[1],"return":"summary"}"#, Output::Sorted(i64s(&[1]))),
-            (r#"{"values":[1],"output":"y.npy"}"#, Output::Sorted(Keys::Lines(b"1\n".to_vec().into()))),
-            (r#"{"values":[1],"output":"y.npy"}"#, Output::Sorted(Keys::I64(vec![0; 9].into()))),
-            (r#"{"values":[1]}"#, Output::Sorted(Keys::Lines(b"1\n".to_vec().into()))),
-        ] {
-            let request = encode_at(&Sort, line, home.path()).unwrap();
-            assert_eq!(tell(request, &output).unwrap_err().code, ErrorCode::Panicked, "{line}");
-        }
-        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0, "nothing was written");
-    }
-
-    #[test]
-    fn doubles_that_json_cannot_express_are_caught_on_the_way_back_too() {
-        let request = encode(&Sort, r#"{"values":[1.5]}"#).unwrap();
-        assert_eq!(
-            tell(request, &Output::Sorted(f64s(&[f64::INFINITY]))).unwrap_err().code,
-            ErrorCode::InvalidInput
-        );
-    }
-}
+mod tests;

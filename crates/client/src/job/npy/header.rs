@@ -6,7 +6,7 @@
 
 use super::literal::{Literal, SyntaxError};
 use crate::job::fields::shorten;
-use sgdt_proto::kind::matmul::Element;
+use sgdt_proto::kind::{matmul::Element, sort::Number};
 use std::io::{self, Read};
 
 /// The longest header that is read. NumPy writes 128 bytes for a plain array of any size.
@@ -53,27 +53,19 @@ impl Dtype for Element {
     }
 }
 
-/// A number's type in a list.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Number {
-    /// `<i8`: little-endian 64-bit integers.
-    Integer,
-    /// `<f8`: little-endian doubles.
-    Double,
-}
-
 impl Dtype for Number {
-    const EACH: &'static [Self] = &[Self::Integer, Self::Double];
-
-    fn size(self) -> usize {
-        size_of::<u64>()
-    }
+    const EACH: &'static [Self] = &Self::ALL;
 
     fn descr(self) -> &'static str {
         match self {
-            Self::Integer => "'<i8'",
-            Self::Double => "'<f8'",
+            Self::I64 => "'<i8'",
+            Self::U64 => "'<u8'",
+            Self::F64 => "'<f8'",
         }
+    }
+
+    fn size(self) -> usize {
+        size_of::<u64>()
     }
 }
 
@@ -257,7 +249,7 @@ mod tests {
     #[test]
     fn a_written_header_is_aligned_and_reads_back() {
         for shape in [vec![], vec![0], vec![7], vec![512, 512], vec![u64::MAX, u64::MAX]] {
-            let bytes = encode(Number::Double, &shape);
+            let bytes = encode(Number::F64, &shape);
             let (back, length) = read(&mut bytes.as_slice()).unwrap();
             assert_eq!((back, length), (header("'<f8'", false, &shape), bytes.len() as u64));
             assert!(bytes.len().is_multiple_of(ALIGNMENT) && bytes.ends_with(b"\n"));

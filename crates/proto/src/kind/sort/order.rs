@@ -4,6 +4,8 @@
 //! Each map is one to one, so keys turn back into their numbers, bits and all. An integer's key is so cheap that
 //! it is made whenever it is needed; doubles are turned into keys and back.
 
+use super::Number;
+
 const SIGN: u64 = 1 << 63;
 
 /// The key of minus infinity before NaNs with a sign are moved from below it to the end.
@@ -11,6 +13,22 @@ const LOWEST: u64 = !f64::NEG_INFINITY.to_bits();
 
 /// The key of plus infinity: the greatest of any number's. Those of NaNs follow.
 const HIGHEST: u64 = (f64::INFINITY.to_bits() | SIGN) - LOWEST;
+
+/// The key of a number, given as its bits.
+#[inline]
+pub fn key(number: Number, bits: u64, descending: bool) -> u64 {
+    match number {
+        Number::I64 => integer(bits, descending),
+        Number::U64 => natural(bits, descending),
+        Number::F64 => double(bits, descending),
+    }
+}
+
+/// The key of an integer without a sign.
+#[inline]
+pub fn natural(number: u64, descending: bool) -> u64 {
+    if descending { !number } else { number }
+}
 
 /// The key of a signed integer, given as its bits.
 pub fn integer(bits: u64, descending: bool) -> u64 {
@@ -73,9 +91,10 @@ mod tests {
                 let order = if descending { y.total_cmp(&x) } else { x.total_cmp(&y) };
                 prop_assert_eq!(double(a, descending).cmp(&double(b, descending)), order);
             }
-            let order = a.cast_signed().cmp(&b.cast_signed());
-            let keys = integer(a, descending).cmp(&integer(b, descending));
-            prop_assert_eq!(keys, if descending { order.reverse() } else { order });
+            for (number, order) in [(Number::I64, a.cast_signed().cmp(&b.cast_signed())), (Number::U64, a.cmp(&b))] {
+                let keys = key(number, a, descending).cmp(&key(number, b, descending));
+                prop_assert_eq!(keys, if descending { order.reverse() } else { order }, "{}", number);
+            }
         }
     }
 }

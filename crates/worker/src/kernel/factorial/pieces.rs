@@ -30,6 +30,9 @@ pub struct Multiply;
 const TREE_RATE: f64 = 1.5e8;
 const PRODUCT_RATE: f64 = 1e9;
 
+/// How many primes are looked at between two looks at the cancel handle.
+const BLOCK: usize = 1 << 16;
+
 /// Products of fewer words are not worth another thread: some hundred microseconds.
 const WORTHWHILE: usize = 1 << 11;
 
@@ -63,13 +66,12 @@ impl Kernel for Part {
         let n = small(n)?;
         let primes = odd_primes(small(up_to)?, cancel)?;
         let first = primes.partition_point(|&p| u64::from(p) <= above);
-        let powers: Vec<(u32, u64)> = primes
-            .iter()
-            .skip(first)
-            .filter(|&&p| p != 5 || !without_fives)
-            .map(|&p| (p, multiplicity(n, p)))
-            .collect();
-        cancel.check()?;
+        let mut powers: Vec<(u32, u64)> = Vec::with_capacity(primes.len() - first);
+        for primes in primes[first..].chunks(BLOCK) {
+            cancel.check()?;
+            let primes = primes.iter().filter(|&&p| p != 5 || !without_fives);
+            powers.extend(primes.map(|&p| (p, multiplicity(n, p))));
+        }
         // The smallest prime has the greatest exponent.
         let length = powers.first().map_or(0, |&(_, exponent)| exponent.significant_bits());
         Ok(limbs(from_bit(0, length, &powers, cancel)?))
@@ -81,9 +83,13 @@ fn from_bit(bit: u64, length: u64, powers: &[(u32, u64)], cancel: &Cancel) -> Re
     if bit == length {
         return Ok(Natural::ONE);
     }
-    let with_bit = powers.iter().take_while(|&&(_, exponent)| exponent >> bit != 0);
-    let factors = with_bit.filter(|(_, exponent)| exponent >> bit & 1 == 1).map(|&(p, _)| p);
-    let words = packed(factors);
+    let with_bit = &powers[..powers.partition_point(|&(_, exponent)| exponent >> bit != 0)];
+    let mut words = Vec::new();
+    for powers in with_bit.chunks(BLOCK) {
+        cancel.check()?;
+        let factors = powers.iter().filter(|(_, exponent)| exponent >> bit & 1 == 1).map(|&(p, _)| p);
+        pack(factors, &mut words);
+    }
     let root = || from_bit(bit + 1, length, powers, cancel);
     let (root, own) = if words.len() < WORTHWHILE {
         (root(), tree(&words, cancel))
@@ -119,9 +125,9 @@ impl Kernel for Multiply {
     }
 }
 
-/// Small numbers multiplied together as far as a word holds them.
-fn packed(factors: impl Iterator<Item = u32>) -> Vec<u64> {
-    let (mut words, mut word) = (Vec::new(), 1u64);
+/// Adds small numbers to words, multiplied together as far as a word holds them.
+fn pack(factors: impl Iterator<Item = u32>, words: &mut Vec<u64>) {
+    let mut word = words.pop().unwrap_or(1);
     for factor in factors {
         word = word.checked_mul(factor.into()).unwrap_or_else(|| {
             words.push(word);
@@ -129,7 +135,6 @@ fn packed(factors: impl Iterator<Item = u32>) -> Vec<u64> {
         });
     }
     words.push(word);
-    words
 }
 
 fn limbs(number: Natural) -> Buffer {

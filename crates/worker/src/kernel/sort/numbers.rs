@@ -4,10 +4,7 @@ use super::radix;
 use crate::{cancel::Cancel, kernel::zeros::zeros};
 use sgdt_proto::{
     buffer::Buffer,
-    kind::{
-        random,
-        sort::{Key, Keys, Output, order},
-    },
+    kind::sort::{Keys, Number, Output, order},
     task::TaskError,
 };
 
@@ -41,11 +38,11 @@ pub(super) fn take(buffer: Buffer) -> Result<Vec<u64>, TaskError> {
 }
 
 /// The numbers that are named by a seed.
-pub(super) fn generate(len: u64, seed: u64, cancel: &Cancel) -> Result<Vec<u64>, TaskError> {
+pub(super) fn generate(number: Number, len: u64, seed: u64, cancel: &Cancel) -> Result<Vec<u64>, TaskError> {
     let too_large = || TaskError::too_large(format!("there is no memory for {len} numbers"));
     let len = usize::try_from(len).map_err(|_| too_large())?;
     let mut words: Vec<u64> = zeros(len, cancel)?.ok_or_else(too_large)?;
-    change(&mut words, 0, &|index, _| random::word(seed, index), cancel)?;
+    change(&mut words, 0, &|index, _| number.random(seed, index), cancel)?;
     Ok(words)
 }
 
@@ -72,26 +69,31 @@ fn change(
     Ok(())
 }
 
-/// Puts signed integers, given as their bits, in order.
-pub(super) fn order_integers(words: &mut [u64], descending: bool, cancel: &Cancel) -> Result<(), TaskError> {
-    if descending {
-        radix::sort(words, |&word| order::integer(word, true), &mut Vec::new(), cancel)
-    } else {
-        radix::sort(words, |&word| order::integer(word, false), &mut Vec::new(), cancel)
+/// Puts numbers, given as their bits, in order.
+pub(super) fn order(
+    number: Number,
+    words: &mut [u64],
+    descending: bool,
+    cancel: &Cancel,
+) -> Result<(), TaskError> {
+    // Each with code of its own: a key is made many times.
+    match (number, descending) {
+        (Number::I64, true) => by(words, |&word| order::integer(word, true), cancel),
+        (Number::I64, false) => by(words, |&word| order::integer(word, false), cancel),
+        (Number::U64, true) => by(words, |&word| order::natural(word, true), cancel),
+        (Number::U64, false) => by(words, |&word| word, cancel),
+        (Number::F64, true) => order_doubles::<true>(words, cancel),
+        (Number::F64, false) => order_doubles::<false>(words, cancel),
     }
 }
 
-/// Puts doubles, given as their bits, in order.
-pub(super) fn order_doubles(words: &mut [u64], descending: bool, cancel: &Cancel) -> Result<(), TaskError> {
-    if descending {
-        order_doubles_by::<true>(words, cancel)
-    } else {
-        order_doubles_by::<false>(words, cancel)
-    }
+fn by(words: &mut [u64], key: impl Fn(&u64) -> u64 + Sync, cancel: &Cancel) -> Result<(), TaskError> {
+    radix::sort(words, key, &mut Vec::new(), cancel)
 }
 
-/// Their keys take several operations, and are therefore kept in place of the numbers while these are in the cache.
-fn order_doubles_by<const DESCENDING: bool>(words: &mut [u64], cancel: &Cancel) -> Result<(), TaskError> {
+/// Puts doubles, given as their bits, in order. Their keys take several operations, and are therefore kept in place of
+/// the numbers while these are in the cache.
+fn order_doubles<const DESCENDING: bool>(words: &mut [u64], cancel: &Cancel) -> Result<(), TaskError> {
     let key = |&word: &u64| order::double(word, DESCENDING);
     let leaf = |words: &mut [u64], scratch: &mut Vec<u64>| {
         for word in &mut *words {
@@ -105,47 +107,33 @@ fn order_doubles_by<const DESCENDING: bool>(words: &mut [u64], cancel: &Cancel) 
     radix::sort_with_leaves(words, key, leaf, &mut Vec::new(), cancel)
 }
 
-/// Sorts signed integers, given as their bits.
-pub(super) fn sort_integers(
+/// Sorts numbers, given as their bits.
+pub(super) fn sort(
+    number: Number,
     mut words: Vec<u64>,
     descending: bool,
     summary: bool,
     cancel: &Cancel,
 ) -> Result<Output, TaskError> {
-    order_integers(&mut words, descending, cancel)?;
+    order(number, &mut words, descending, cancel)?;
     if !summary {
-        return Ok(Output::Sorted(Keys::I64(Buffer::from_scalars(words))));
+        return Ok(Output::Sorted(Keys::Numbers { number, buffer: Buffer::from_scalars(words) }));
     }
+    let sum = match number {
+        Number::I64 => Some(sum(&words, |word| word.cast_signed().into(), cancel)?),
+        Number::U64 => Some(sum(&words, i128::from, cancel)?),
+        Number::F64 => None,
+    };
+    let key = |word: Option<&u64>| word.map(|&word| number.key(word));
+    Ok(Output::Summary { len: words.len() as u64, first: key(words.first()), last: key(words.last()), sum })
+}
+
+/// The sum of integers, which has twice as many bits as one of them has.
+fn sum(words: &[u64], value: impl Fn(u64) -> i128, cancel: &Cancel) -> Result<i128, TaskError> {
     let mut sum = 0;
     for block in words.chunks(BLOCK) {
         cancel.check()?;
-        sum += block.iter().map(|&word| i128::from(word.cast_signed())).sum::<i128>();
+        sum += block.iter().map(|&word| value(word)).sum::<i128>();
     }
-    let key = |word: Option<&u64>| word.map(|word| Key::I64(word.cast_signed()));
-    Ok(Output::Summary {
-        len: words.len() as u64,
-        first: key(words.first()),
-        last: key(words.last()),
-        sum: Some(sum),
-    })
-}
-
-/// Sorts doubles, given as their bits.
-pub(super) fn sort_doubles(
-    mut words: Vec<u64>,
-    descending: bool,
-    summary: bool,
-    cancel: &Cancel,
-) -> Result<Output, TaskError> {
-    order_doubles(&mut words, descending, cancel)?;
-    if !summary {
-        return Ok(Output::Sorted(Keys::F64(Buffer::from_scalars(words))));
-    }
-    let key = |word: Option<&u64>| word.map(|&word| Key::F64(f64::from_bits(word)));
-    Ok(Output::Summary {
-        len: words.len() as u64,
-        first: key(words.first()),
-        last: key(words.last()),
-        sum: None,
-    })
+    Ok(sum)
 }

@@ -5,7 +5,7 @@ use super::{
     text::{self, Keyed},
 };
 use crate::cancel::Cancel;
-use sgdt_proto::task::TaskError;
+use sgdt_proto::{kind::sort::Number, task::TaskError};
 
 /// What stands for a line of a text: some bytes of it, and where it is.
 pub type Spot = [u64; 2];
@@ -50,20 +50,17 @@ pub fn sort_lines<'a>(text: &[u8], spots: &'a mut [Spot], cancel: &Cancel) -> Re
     Ok(spots)
 }
 
-/// Sorts signed integers, given as their bits.
+/// Sorts numbers, given as their bits; doubles in their total order with every NaN last.
 ///
 /// # Errors
 /// `cancelled` or `timeout`.
-pub fn sort_integers(words: &mut [u64], descending: bool, cancel: &Cancel) -> Result<(), TaskError> {
-    numbers::order_integers(words, descending, cancel)
-}
-
-/// Sorts doubles, given as their bits, in their total order with every NaN last.
-///
-/// # Errors
-/// `cancelled` or `timeout`.
-pub fn sort_doubles(words: &mut [u64], descending: bool, cancel: &Cancel) -> Result<(), TaskError> {
-    numbers::order_doubles(words, descending, cancel)
+pub fn sort_numbers(
+    number: Number,
+    words: &mut [u64],
+    descending: bool,
+    cancel: &Cancel,
+) -> Result<(), TaskError> {
+    numbers::order(number, words, descending, cancel)
 }
 
 #[cfg(test)]
