@@ -99,7 +99,8 @@ fn numbers_that_are_not_of_one_type_are_named() {
         cluster.file("tasks.jsonl", job.lines());
         let results = cluster.client(&["run", "tasks.jsonl"]).expect(1).results();
         let error = results.get(job.ids()[0]).error.clone().unwrap();
-        assert!(error.code == "invalid-input" && error.message.starts_with(said), "{}", error.message);
+        assert_eq!(error.code, "invalid-input");
+        assert!(error.message.starts_with(&format!("line 1: {said}")), "{}", error.message);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Peers that send whatever they like, and what that costs whom they send it to.
 
 use crate::{process::Process, reference::word};
+use sgdt_proto::handshake::PROTOCOL_VERSION;
 use std::{
     fmt,
     io::{Read, Write},
@@ -20,7 +21,7 @@ pub enum Service {
 
 /// The first bytes of whoever means it.
 fn greeting(service: Service) -> Vec<u8> {
-    [b"SGDT\x02\x00".as_slice(), &[service as u8, 0]].concat()
+    [b"SGDT".as_slice(), &PROTOCOL_VERSION.to_le_bytes(), &[service as u8, 0]].concat()
 }
 
 /// Bytes that follow from a seed.
