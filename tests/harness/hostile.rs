@@ -1,7 +1,6 @@
 //! Peers that send whatever they like, and what that costs whom they send it to.
 
 use crate::{process::Process, reference::word};
-use sgdt_proto::handshake::PROTOCOL_VERSION;
 use std::{
     fmt,
     io::{Read, Write},
@@ -19,9 +18,9 @@ pub enum Service {
     Task = 2,
 }
 
-/// The first bytes of whoever means it.
+/// The first bytes of whoever means it, with the protocol's version.
 fn greeting(service: Service) -> Vec<u8> {
-    [b"SGDT".as_slice(), &PROTOCOL_VERSION.to_le_bytes(), &[service as u8, 0]].concat()
+    [b"SGDT\x03\x00".as_slice(), &[service as u8, 0]].concat()
 }
 
 /// Bytes that follow from a seed.
