@@ -3,7 +3,8 @@
 //!
 //! The multiplication is `faer`'s, which chooses AVX-512, AVX2 or plain code at run time, and reads and writes
 //! row-major matrices where they lie. This module halves the problem until a piece takes some 20 ms, so that a
-//! cancelled task stops soon, and further while a core is idle; `operand` checks shapes and makes the operands that are named by a seed.
+//! cancelled task stops soon, and further while a core is idle. Where its own loops are faster, `blocked` has them.
+//! `operand` checks shapes and makes the operands that are named by a seed.
 //!
 //! A product of k terms is within k u of the exact one, times the sum of its terms' magnitudes (Jeannerod and Rump, 2013,
 //! whatever the order of the sum), for u = 2^-53 or 2^-24. Roundings are as good as random, and so it is rather within a
@@ -11,12 +12,14 @@
 //! SIAM J. Sci. Comput. 41, 2019): of f32 and 4096 numbers of one sign within 4e-6 for one such time, and 1e-5 is promised.
 //!
 //! Peak memory beside the input: the product, each generated operand, and a copy of an operand that did not
-//! arrive aligned for its numbers; `faer` packs into a few MiB.
+//! arrive aligned for its numbers; blocks are packed into a few MiB, for each thread.
 
+mod blocked;
 mod operand;
 
 use super::{Cost, Kernel};
 use crate::cancel::Cancel;
+use blocked::Lanes;
 use faer::{
     Accum, MatMut, MatRef, Par,
     linalg::matmul::matmul,
@@ -69,7 +72,7 @@ impl Piece {
 }
 
 /// What can be multiplied.
-trait Multiplied: Real + ComplexField + Conjugate<Canonical = Self> {}
+trait Multiplied: Real + Lanes + ComplexField + Conjugate<Canonical = Self> {}
 impl Multiplied for f64 {}
 impl Multiplied for f32 {}
 
@@ -114,14 +117,19 @@ fn product<T: Multiplied>(Input { a, b, summary }: &Input, cancel: &Cancel) -> R
     let mut words: Vec<u64> = allocate(T::ELEMENT, [m, n], cancel)?;
     let c = &mut bytemuck::cast_slice_mut::<u64, T>(&mut words)[..rows * columns];
     let (a, b) = (elements::<T>(a, cancel)?, elements::<T>(b, cancel)?);
-    multiply(
-        MatMut::from_row_major_slice_mut(c, rows, columns),
-        Accum::Replace,
-        MatRef::from_row_major_slice(&a, rows, inner),
-        MatRef::from_row_major_slice(&b, inner, columns),
-        &const { PIECE.of(T::ELEMENT) },
-        cancel,
-    )?;
+    let shape = [rows, inner, columns];
+    if blocked::suits(shape) {
+        blocked::multiply(c, &a, &b, shape, cancel)?;
+    } else {
+        multiply(
+            MatMut::from_row_major_slice_mut(c, rows, columns),
+            Accum::Replace,
+            MatRef::from_row_major_slice(&a, rows, inner),
+            MatRef::from_row_major_slice(&b, inner, columns),
+            &const { PIECE.of(T::ELEMENT) },
+            cancel,
+        )?;
+    }
     Ok(if *summary {
         let diagonal = c.iter().step_by(columns.saturating_add(1)).take(columns);
         let trace = diagonal.map(|&element| element.into()).sum();

@@ -79,6 +79,18 @@ fn assert_is_naive<T: Multiplied>(m: usize, k: usize, n: usize, seed: u64) {
     )
     .unwrap();
     assert_near(&c, &expected);
+    assert_near(&in_blocks(&a, &b, [m, k, n], &Cancel::new()), &expected);
+}
+
+/// As it is done where that is faster than `faer`; the product is written over something else.
+fn in_blocks<T: Multiplied>(a: &[T], b: &[T], [m, k, n]: [usize; 3], cancel: &Cancel) -> Vec<T> {
+    let mut c = vec![T::unit(1, 2); m * n];
+    if [m, k, n].contains(&0) {
+        c.fill(T::default());
+    } else {
+        blocked::multiply(&mut c, a, b, [m, k, n], cancel).unwrap();
+    }
+    c
 }
 
 proptest! {
@@ -99,7 +111,10 @@ proptest! {
         let expected = naive(&a, &b, m, k, n);
         assert_near::<f64>(&product(dense(m, k, a.clone()), dense(k, n, b.clone())), &expected);
         let short = |numbers: Vec<f64>| numbers.into_iter().map(|x| x as f32).collect::<Vec<_>>();
-        assert_near::<f32>(&product(dense(m, k, short(a)), dense(k, n, short(b))), &expected);
+        let (short_a, short_b) = (short(a.clone()), short(b.clone()));
+        assert_near(&in_blocks(&short_a, &short_b, [m, k, n], &Cancel::new()), &expected);
+        assert_near::<f32>(&product(dense(m, k, short_a), dense(k, n, short_b)), &expected);
+        assert_near(&in_blocks(&a, &b, [m, k, n], &Cancel::new()), &expected);
     }
 }
 
@@ -110,6 +125,32 @@ fn long_dot_products_of_floats_are_as_near_as_is_promised() {
         let expected = naive(&a, &b, m, k, n);
         assert_near::<f32>(&product(dense(m, k, a), dense(k, n, b)), &expected);
     }
+}
+
+#[test]
+fn blocks_of_all_sizes_make_the_naive_product_whoever_computes_them() {
+    // A block and a little more, or less, of each dimension; whole panels, and not.
+    for (m, k, n) in [(145, 345, 1025), (149, 700, 70), (64, 64, 2100), (300, 129, 64), (150, 344, 1024)] {
+        assert_in_blocks::<f64>([m, k, n]);
+        assert_in_blocks::<f32>([m, k, n]);
+    }
+}
+
+fn assert_in_blocks<T: Multiplied + std::fmt::Debug>(shape @ [m, k, n]: [usize; 3]) {
+    let (a, b) = (made::<T>(m, k, 1), made::<T>(k, n, 2));
+    let alone = in_blocks(&a, &b, shape, &Cancel::new());
+    assert_near(&alone, &naive(&a, &b, m, k, n));
+    let helped = Cancel::new().helped_by(&Cores::new(7));
+    assert!(in_blocks(&a, &b, shape, &helped) == alone, "{m} x {k} x {n} of {}", T::ELEMENT);
+}
+
+#[test]
+fn a_product_in_blocks_stops_when_its_time_is_up() {
+    let n = 1500;
+    let zeros = vec![0.0; n * n];
+    let cancel = Cancel::new().started(Some(Duration::from_millis(5)));
+    let result = blocked::multiply(&mut zeros.clone(), &zeros, &zeros, [n; 3], &cancel);
+    assert_eq!(result.unwrap_err().code, ErrorCode::Timeout);
 }
 
 #[test]

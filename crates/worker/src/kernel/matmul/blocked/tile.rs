@@ -1,0 +1,239 @@
+//! A tile of the product: as many rows and columns as their sums fit in the sixteen registers of AVX2, beside what they
+//! are made of.
+
+use faer::traits::pulp::{NullaryFnOnce, Simd};
+
+/// How many rows a tile has.
+pub(super) const ROWS: usize = 6;
+
+/// How many vectors wide it is: twelve sums, of which the two units that multiply and add need eight to be busy.
+pub(super) const PAIR: usize = 2;
+
+/// How many terms are added in a turn of the loop.
+pub(super) const TERMS: usize = 4;
+
+/// Numbers that are multiplied as many at a time as a vector holds.
+pub(in super::super) trait Lanes: Copy + Default + Send + Sync {
+    /// A vector of them.
+    type Vector<S: Simd>: Copy;
+
+    /// The vectors that are in a slice, without a rest.
+    fn vectors<S: Simd>(numbers: &[Self]) -> &[Self::Vector<S>];
+
+    /// The same, to write to.
+    fn vectors_mut<S: Simd>(numbers: &mut [Self]) -> &mut [Self::Vector<S>];
+
+    /// A vector of the same number.
+    fn splat<S: Simd>(simd: S, number: Self) -> Self::Vector<S>;
+
+    /// A vector that starts with these, of which there are not too many.
+    fn load<S: Simd>(simd: S, numbers: &[Self]) -> Self::Vector<S>;
+
+    /// Writes the start of a vector.
+    fn store<S: Simd>(simd: S, numbers: &mut [Self], vector: Self::Vector<S>);
+
+    /// `a b + c`.
+    fn mul_add<S: Simd>(
+        simd: S,
+        a: Self::Vector<S>,
+        b: Self::Vector<S>,
+        c: Self::Vector<S>,
+    ) -> Self::Vector<S>;
+
+    /// `a + b`.
+    fn add<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
+}
+
+macro_rules! lanes {
+    ($number:ty, $vector:ident, $as_simd:ident, $as_mut_simd:ident, $splat:ident, $load:ident, $store:ident, $mul_add:ident, $add:ident) => {
+        impl Lanes for $number {
+            type Vector<S: Simd> = S::$vector;
+
+            #[inline(always)]
+            fn vectors<S: Simd>(numbers: &[Self]) -> &[S::$vector] {
+                S::$as_simd(numbers).0
+            }
+
+            #[inline(always)]
+            fn vectors_mut<S: Simd>(numbers: &mut [Self]) -> &mut [S::$vector] {
+                S::$as_mut_simd(numbers).0
+            }
+
+            #[inline(always)]
+            fn splat<S: Simd>(simd: S, number: Self) -> S::$vector {
+                simd.$splat(number)
+            }
+
+            #[inline(always)]
+            fn load<S: Simd>(simd: S, numbers: &[Self]) -> S::$vector {
+                simd.$load(numbers)
+            }
+
+            #[inline(always)]
+            fn store<S: Simd>(simd: S, numbers: &mut [Self], vector: S::$vector) {
+                simd.$store(numbers, vector);
+            }
+
+            #[inline(always)]
+            fn mul_add<S: Simd>(simd: S, a: S::$vector, b: S::$vector, c: S::$vector) -> S::$vector {
+                simd.$mul_add(a, b, c)
+            }
+
+            #[inline(always)]
+            fn add<S: Simd>(simd: S, a: S::$vector, b: S::$vector) -> S::$vector {
+                simd.$add(a, b)
+            }
+        }
+    };
+}
+
+lanes!(
+    f64,
+    f64s,
+    as_simd_f64s,
+    as_mut_simd_f64s,
+    splat_f64s,
+    partial_load_f64s,
+    partial_store_f64s,
+    mul_add_f64s,
+    add_f64s
+);
+lanes!(
+    f32,
+    f32s,
+    as_simd_f32s,
+    as_mut_simd_f32s,
+    splat_f32s,
+    partial_load_f32s,
+    partial_store_f32s,
+    mul_add_f32s,
+    add_f32s
+);
+
+/// How many numbers there are in a vector.
+#[inline(always)]
+pub(super) const fn lanes<S: Simd, T: Lanes>() -> usize {
+    size_of::<T::Vector<S>>() / size_of::<T>()
+}
+
+/// Where in its rows a tile is.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub(super) left: usize,
+    pub(super) width: usize,
+    /// Whether what is there is a sum of other terms.
+    pub(super) add: bool,
+}
+
+/// Writes a panel of `a` times one of `b` to the rows of `c`, or adds it. There may be fewer rows than in a panel, and
+/// fewer columns.
+#[inline(always)]
+pub(super) fn multiply<S: Simd, T: Lanes>(
+    simd: S,
+    c: &mut [&mut [T]],
+    a: &[[T; ROWS]],
+    b: &[T],
+    place: Place,
+) {
+    match c.len() {
+        1 => rows::<S, T, 1>(simd, c, a, b, place),
+        2 => rows::<S, T, 2>(simd, c, a, b, place),
+        3 => rows::<S, T, 3>(simd, c, a, b, place),
+        4 => rows::<S, T, 4>(simd, c, a, b, place),
+        5 => rows::<S, T, 5>(simd, c, a, b, place),
+        _ => rows::<S, T, ROWS>(simd, c, a, b, place),
+    }
+}
+
+type Sums<S, T, const H: usize> = [[<T as Lanes>::Vector<S>; PAIR]; H];
+
+// Loops over indices here, which are written out: sums must be in registers, not in an array.
+#[inline(always)]
+fn rows<S: Simd, T: Lanes, const H: usize>(
+    simd: S,
+    c: &mut [&mut [T]],
+    a: &[[T; ROWS]],
+    b: &[T],
+    place @ Place { left, width, add }: Place,
+) {
+    let Some(c) = c.first_chunk_mut::<H>() else { return };
+    for row in c.iter() {
+        // They are needed when all terms are added up, and come meanwhile.
+        fetch(&row[left]);
+        fetch(&row[left + width - 1]);
+    }
+    let mut sums: Sums<S, T, H> = [[T::splat(simd, T::default()); PAIR]; H];
+    let (a_turns, a_rest) = a.as_chunks::<TERMS>();
+    let (b_turns, b_rest) = T::vectors::<S>(b).as_chunks::<{ TERMS * PAIR }>();
+    for (a, b) in a_turns.iter().zip(b_turns) {
+        for term in 0..TERMS {
+            sums = with_term(simd, sums, &a[term], [b[term * PAIR], b[term * PAIR + 1]]);
+        }
+    }
+    for (a, &b) in a_rest.iter().zip(b_rest.as_chunks().0) {
+        sums = with_term(simd, sums, a, b);
+    }
+    if width < PAIR * lanes::<S, T>() {
+        simd.vectorize(Edge { simd, c, sums, place });
+    } else if add {
+        for row in 0..H {
+            if let Some(c) = T::vectors_mut::<S>(&mut c[row][left..]).first_chunk_mut() {
+                *c = [T::add(simd, c[0], sums[row][0]), T::add(simd, c[1], sums[row][1])];
+            }
+        }
+    } else {
+        for row in 0..H {
+            if let Some(c) = T::vectors_mut::<S>(&mut c[row][left..]).first_chunk_mut() {
+                *c = sums[row];
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn with_term<S: Simd, T: Lanes, const H: usize>(
+    simd: S,
+    mut sums: Sums<S, T, H>,
+    a: &[T; ROWS],
+    b: [T::Vector<S>; PAIR],
+) -> Sums<S, T, H> {
+    for row in 0..H {
+        let a = T::splat(simd, a[row]);
+        for column in 0..PAIR {
+            sums[row][column] = T::mul_add(simd, a, b[column], sums[row][column]);
+        }
+    }
+    sums
+}
+
+/// Writes the part of a tile that is in the matrix. Rare, so that it is not written out in the loops.
+struct Edge<'t, 'c, S: Simd, T: Lanes, const H: usize> {
+    simd: S,
+    c: &'t mut [&'c mut [T]; H],
+    sums: Sums<S, T, H>,
+    place: Place,
+}
+
+impl<S: Simd, T: Lanes, const H: usize> NullaryFnOnce for Edge<'_, '_, S, T, H> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { simd, c, sums, place: Place { left, width, add } } = self;
+        for (row, sums) in c.iter_mut().zip(sums) {
+            for (c, sum) in row[left..][..width].chunks_mut(lanes::<S, T>()).zip(sums) {
+                let sum = if add { T::add(simd, T::load(simd, c), sum) } else { sum };
+                T::store(simd, c, sum);
+            }
+        }
+    }
+}
+
+/// Has the cache line of this fetched from memory, where there is a way to say so.
+#[inline(always)]
+fn fetch<T>(place: &T) {
+    #[cfg(target_arch = "x86_64")]
+    safe_arch::prefetch_t0(place);
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = place;
+}
