@@ -153,11 +153,9 @@ impl<T: Lanes> WithSimd for Product<'_, '_, T> {
                 pack_b(b_block, b, [start, terms], [b.first + left, columns], width);
                 for (c, a) in c.chunks_mut(block.rows).zip(a.chunks(block.rows * k)) {
                     cancel.check()?;
-                    let panels = iter::zip(a_block.chunks_exact_mut(terms), a.chunks(ROWS * k));
-                    panels.for_each(
-                        #[inline(always)]
-                        |(panel, rows)| pack_a(panel, rows, k, start),
-                    );
+                    for (panel, rows) in iter::zip(a_block.chunks_exact_mut(terms), a.chunks(ROWS * k)) {
+                        pack_a(panel, rows, k, start);
+                    }
                     for (from, b) in (0..columns).step_by(width).zip(b_block.chunks_exact(terms * width)) {
                         let place =
                             Place { left: left + from, width: width.min(columns - from), add: start > 0 };
