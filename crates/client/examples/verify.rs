@@ -2,17 +2,14 @@
 //! matrices, how long the check of it takes, and the ratio of both, medians of some rounds.
 //!
 //! ```text
-//! verify SIZE ROUNDS
+//! verify f64|f32 SIZE ROUNDS
 //! ```
 
 use mimalloc::MiMalloc;
 use sgdt_client::{TaskSpec, local::LocalKernels, verify};
 use sgdt_proto::{
     buffer::Buffer,
-    kind::{
-        matmul::{Element, Input, KIND, Matrix, Operand},
-        random,
-    },
+    kind::matmul::{Input, KIND, Matrix, Operand, Real},
 };
 use std::{env, error::Error, num::NonZeroU32};
 use tokio::time::Instant;
@@ -23,14 +20,22 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = env::args().skip(1).collect();
-    let [size, rounds] = args.as_slice() else {
-        return Err("usage: verify SIZE ROUNDS".into());
+    let [element, size, rounds] = args.as_slice() else {
+        return Err("usage: verify f64|f32 SIZE ROUNDS".into());
     };
-    let (size, rounds): (u64, usize) = (size.parse()?, rounds.parse()?);
+    let (size, rounds) = (size.parse()?, rounds.parse()?);
+    match element.as_str() {
+        "f64" => measure::<f64>(size, rounds),
+        "f32" => measure::<f32>(size, rounds),
+        other => Err(format!("{other} is neither f64 nor f32").into()),
+    }
+}
+
+fn measure<T: Real>(size: u64, rounds: usize) -> Result<(), Box<dyn Error>> {
     let made = |seed| {
-        let elements: Vec<f64> = (0..size * size).map(|index| random::unit(seed, index)).collect();
+        let elements: Vec<T> = (0..size * size).map(|index| T::unit(seed, index)).collect();
         Operand::Dense(Matrix {
-            element: Element::F64,
+            element: T::ELEMENT,
             rows: size,
             columns: size,
             elements: Buffer::from_scalars(elements),

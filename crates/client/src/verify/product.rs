@@ -11,15 +11,26 @@
 //! chance makes x nearly orthogonal to their errors. Rows where the bound is infinite or no number, as with infinite
 //! elements, are not judged, nor are those that are not finite where sums may have grown beyond the type.
 //!
+//! What is allowed grows with the number of columns, and an element does not: of floats with 4096 terms, 4096 columns
+//! may be off by twice as much as an element comes to. So each x has only some of the columns, as many as may be off by
+//! three eighths of what one has on average, and there are x for all of them, which share the largest of their bounds.
+//! Doubles are all checked together.
+//!
 //! Each matrix is read once: `image` multiplies it with all vectors in one pass.
 
 mod image;
 
 use super::{Check, Checkable};
-use image::{Image, VECTORS, image};
+use image::{AT_ONCE, Columns, Image, image};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use sgdt_proto::kind::matmul::{Element, Input, Matrix, Operand, Output, Real};
 use std::borrow::Cow;
+
+/// How much some columns may be off together, in elements of average size.
+const ALLOWED: f64 = 0.375;
+
+/// No x has fewer columns: two of them take as much work as two columns of the product.
+const LEAST: usize = 64;
 
 impl Checkable for Input {
     fn check(self) -> Option<Check> {
@@ -47,18 +58,35 @@ fn compare<T: Real>(input: &Input, c: &Matrix) -> Result<(), String> {
     let slack = 2.0 * (T::ROUNDOFF * (k as f64 + 1.0) + f64::ROUNDOFF * (k as f64 + 2.0 * n as f64 + 3.0));
     let lost = f64::MIN_POSITIVE + 2.0 * T::MIN_POSITIVE * k as f64 * n as f64;
     let (inner, columns) = (k as usize, n as usize);
+    let most = ((ALLOWED / slack) as usize).clamp(LEAST, columns.max(LEAST));
+    let at_once = columns.div_ceil(columns.div_ceil(most));
     let mut rng = SmallRng::from_os_rng();
     let mut element = || if rng.random() { rng.random_range(0.5..1.0) } else { rng.random_range(-1.0..-0.5) };
-    let x = [(); VECTORS].map(|()| (0..columns).map(|_| element()).collect());
-    let Image { vectors: bx, bound } = image(&b, columns, &x, Some(&vec![1.0; columns]));
-    let (of_c, of_a) = (image(&c, columns, &x, None), image(&a, inner, &bx, Some(&bound)));
-    for (cx, abx) in of_c.vectors.iter().zip(&of_a.vectors) {
+    let (mut of_b, mut of_c, mut bound) = (Vec::new(), Vec::new(), vec![0.0f64; inner]);
+    for start in (0..columns).step_by(at_once) {
+        let range = start..columns.min(start + at_once);
+        let len = range.len();
+        let x = [[(); AT_ONCE].map(|()| (0..len).map(|_| element()).collect())];
+        let some = |matrix| Columns { matrix, stride: columns, range: range.clone() };
+        of_c.append(&mut image(&some(&c), &x, None).vectors);
+        let Image { mut vectors, bound: magnitudes } = image(&some(&b), &x, Some(&vec![1.0; len]));
+        of_b.append(&mut vectors);
+        // Of numbers so small that not all digits are kept, more is lost, and `a` may make much of it.
+        let lost = f64::MIN_POSITIVE * len as f64;
+        for (most, magnitude) in bound.iter_mut().zip(magnitudes) {
+            // Not as `f64::max` does it, which leaves out what is no number.
+            *most = if most.is_nan() || magnitude + lost <= *most { *most } else { magnitude + lost };
+        }
+    }
+    let of_a = image(&Columns { matrix: &a, stride: inner, range: 0..inner }, &of_b, Some(&bound));
+    for (cx, abx) in of_c.iter().flatten().zip(of_a.vectors.iter().flatten()) {
         for (row, cx) in cx.iter().enumerate() {
             // Where nothing is summed `a` has no rows, and the product is zero.
             let at = |image: &[f64]| image.get(row).copied().unwrap_or(0.0);
             let (difference, magnitudes) = ((cx - at(abx)).abs(), at(&of_a.bound));
             let allowed = slack * magnitudes + lost;
-            let overflown = !cx.is_finite() && magnitudes >= T::MAX;
+            // A sum may be rounded up to what is beyond the type.
+            let overflown = !cx.is_finite() && magnitudes * (1.0 + slack) >= T::MAX;
             if allowed.is_finite() && !overflown && (difference > allowed || difference.is_nan()) {
                 return Err(format!("row {row} is not that of the product"));
             }
@@ -174,11 +202,41 @@ mod tests {
     }
 
     #[test]
+    fn a_wrong_column_of_many_floats_is_found_however_many_terms_there_are() {
+        // Together, they may be off by four times what an element comes to.
+        let shape @ [m, k, n] = [2, 1 << 16, 1 << 9];
+        let made =
+            |seed, len: usize| -> Vec<f32> { (0..len as u64).map(|index| f32::unit(seed, index)).collect() };
+        let (a, b) = (made(1, m * k), made(2, k * n));
+        let c = naive_in_floats(&a, &b, shape);
+        assert_eq!(verdict(&a, &b, shape, c.clone()), Ok(()));
+        for column in [0, n / 2, n - 1] {
+            let mut wrong = c.clone();
+            for row in wrong.chunks_exact_mut(n) {
+                row[column] = 0.0;
+            }
+            assert!(verdict(&a, &b, shape, wrong).is_err(), "column {column} is zero");
+        }
+    }
+
+    #[test]
+    fn what_is_lost_of_the_smallest_numbers_may_be_made_much_of() {
+        assert_eq!(verdict(&[1e300], &[1e-320], [1, 1, 1], vec![1e300 * 1e-320]), Ok(()));
+        assert!(verdict(&[1e300], &[1e-320], [1, 1, 1], vec![1e-7]).is_err());
+    }
+
+    #[test]
     fn what_is_beyond_a_float_is_not_held_against_a_worker_and_what_is_lost_below_neither() {
         let (large, tiny) = ([1e30f32, 1.0], [1e-30f32, 1e-30]);
         assert_eq!(verdict(&large, &large, [1, 2, 1], vec![f32::INFINITY]), Ok(()));
         assert_eq!(verdict(&tiny, &tiny, [1, 2, 1], vec![0.0]), Ok(()));
         assert!(verdict(&[1e18f32], &[1e18], [1, 1, 1], vec![f32::INFINITY]).is_err());
+        // Terms that come to less than the greatest number, and to more with every rounding.
+        let last = 2f32.powi(104);
+        let terms = [f32::MAX - 2.0 * last, 0.5 * last, 0.501 * last, 0.5 * last];
+        let (sum, ones) = (terms.into_iter().sum(), [1.0; 4]);
+        assert_eq!(sum, f32::INFINITY);
+        assert_eq!(verdict(&terms, &ones, [1, 4, 1], vec![sum]), Ok(()));
     }
 
     #[test]

@@ -3,129 +3,163 @@
 
 use pulp::{Arch, Simd, WithSimd};
 use sgdt_proto::kind::matmul::{Element, Real};
+use std::ops::Range;
 
-/// How many vectors there are at a time.
-pub(super) const VECTORS: usize = 2;
+/// How many vectors are multiplied at a time.
+pub(super) const AT_ONCE: usize = 2;
+
+/// Some vectors, and what a matrix makes of them.
+pub(super) type Vectors = [Vec<f64>; AT_ONCE];
 
 /// What a matrix makes of vectors.
 pub(super) struct Image {
     /// Its products with them.
-    pub(super) vectors: [Vec<f64>; VECTORS],
+    pub(super) vectors: Vec<Vectors>,
     /// That of its elements' magnitudes with the bound, if there is one.
     pub(super) bound: Vec<f64>,
 }
 
-/// What this matrix, row after row, makes of `vectors` and, by its elements' magnitudes, of `bound`.
-pub(super) fn image<T: Real>(
-    matrix: &[T],
-    columns: usize,
-    vectors: &[Vec<f64>; VECTORS],
-    bound: Option<&[f64]>,
-) -> Image {
-    let columns = columns.max(1);
-    let count = matrix.len() / columns;
+/// Some columns of a matrix that lies row after row.
+#[derive(Clone)]
+pub(super) struct Columns<'a, T> {
+    pub(super) matrix: &'a [T],
+    /// How many columns the matrix has.
+    pub(super) stride: usize,
+    /// Which ones.
+    pub(super) range: Range<usize>,
+}
+
+/// What these columns make of `vectors` and, by their elements' magnitudes, of `bound`.
+pub(super) fn image<T: Real>(columns: &Columns<'_, T>, vectors: &[Vectors], bound: Option<&[f64]>) -> Image {
+    let rows = columns.matrix.len() / columns.stride.max(1);
+    let room = || Vec::with_capacity(rows);
     let mut image = Image {
-        vectors: [(); VECTORS].map(|()| Vec::with_capacity(count)),
-        bound: Vec::with_capacity(if bound.is_some() { count } else { 0 }),
+        vectors: vectors.iter().map(|_| [(); AT_ONCE].map(|()| room())).collect(),
+        bound: if bound.is_some() { room() } else { Vec::new() },
     };
-    let vectors = vectors.each_ref().map(Vec::as_slice);
-    // With AVX2 where there is AVX2.
-    let mut pass = |matrix: &[f64]| match bound {
-        Some(bound) => {
-            Arch::new().dispatch(Pass::<true> { matrix, columns, vectors, bound, image: &mut image });
-        }
-        None => {
-            Arch::new().dispatch(Pass::<false> { matrix, columns, vectors, bound: &[], image: &mut image });
-        }
-    };
-    match T::ELEMENT {
-        Element::F64 => pass(bytemuck::cast_slice(matrix)),
-        Element::F32 => {
-            // As doubles, some rows at a time, which stay in the cache meanwhile.
-            let mut wide = vec![0.0; ROWS * columns];
-            for rows in matrix.chunks(wide.len()) {
-                let wide = &mut wide[..rows.len()];
-                for (wide, &element) in wide.iter_mut().zip(rows) {
-                    *wide = element.into();
-                }
-                pass(wide);
-            }
-        }
+    if rows > 0 {
+        // With AVX2 where there is AVX2.
+        Arch::new().dispatch(Pass { columns, vectors, bound, image: &mut image });
     }
     image
 }
 
-/// A pass over a matrix, with a bound or without, which adds to an image.
-struct Pass<'a, const BOUND: bool> {
-    matrix: &'a [f64],
-    columns: usize,
-    vectors: [&'a [f64]; VECTORS],
-    bound: &'a [f64],
+/// A pass over a matrix, which adds to an image.
+struct Pass<'a, T> {
+    columns: &'a Columns<'a, T>,
+    vectors: &'a [Vectors],
+    bound: Option<&'a [f64]>,
     image: &'a mut Image,
 }
 
-/// How many rows there are at a time. No addition waits for the one before, and what is read of the vectors serves for all.
-const ROWS: usize = 4;
-
-impl<const BOUND: bool> WithSimd for Pass<'_, BOUND> {
+impl<T: Real> WithSimd for Pass<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        let mut rows = self.matrix.chunks_exact(self.columns);
-        while let Some(first) = rows.next() {
-            match (rows.next(), rows.next(), rows.next()) {
-                (Some(second), Some(third), Some(fourth)) => {
-                    let rows: [_; ROWS] = [first, second, third, fourth];
-                    self.multiply(simd, rows);
+        // As many rows as their sums, and what is read for all of them, have registers.
+        if self.bound.is_some() { self.rows::<S, 3>(simd) } else { self.rows::<S, 4>(simd) }
+    }
+}
+
+impl<T: Real> Pass<'_, T> {
+    /// The image of all rows, so many at a time: no addition waits for the one before, and what is read of the vectors
+    /// serves for all.
+    #[inline(always)]
+    fn rows<S: Simd, const N: usize>(&mut self, simd: S) {
+        let Columns { matrix, stride, range } = self.columns;
+        let groups = matrix.chunks_exact(N * stride);
+        let rest = groups.remainder();
+        let mut room = vec![0.0; N * range.len()];
+        for group in groups {
+            let mut rows = [&[][..]; N];
+            let rooms = room.chunks_exact_mut(range.len());
+            for ((row, of_group), room) in rows.iter_mut().zip(group.chunks_exact(*stride)).zip(rooms) {
+                *row = in_doubles(&of_group[range.clone()], room);
+            }
+            self.multiply(simd, rows);
+        }
+        for row in rest.chunks_exact(*stride) {
+            self.multiply(simd, [in_doubles(&row[range.clone()], &mut room[..range.len()])]);
+        }
+    }
+
+    /// Some rows' part of the image.
+    #[inline(always)]
+    fn multiply<S: Simd, const N: usize>(&mut self, simd: S, rows: [&[f64]; N]) {
+        let mut bound = self.bound;
+        for (vectors, image) in self.vectors.iter().zip(&mut self.image.vectors) {
+            // With the first of them.
+            let sums = match bound.take() {
+                Some(bound) => {
+                    let (sums, magnitudes) = products::<S, N, true>(simd, rows, vectors, bound);
+                    self.image.bound.extend(magnitudes);
+                    sums
                 }
-                (second, third, _) => {
-                    for row in [Some(first), second, third].into_iter().flatten() {
-                        self.multiply(simd, [row]);
-                    }
+                None => products::<S, N, false>(simd, rows, vectors, &[]).0,
+            };
+            for sums in sums {
+                for (all, sum) in image.iter_mut().zip(sums) {
+                    all.push(sum);
                 }
             }
         }
     }
 }
 
-impl<const BOUND: bool> Pass<'_, BOUND> {
-    /// Some rows' part of the image.
-    #[inline(always)]
-    fn multiply<S: Simd, const N: usize>(&mut self, simd: S, rows: [&[f64]; N]) {
-        let wide = rows.map(|row| S::as_simd_f64s(row).0);
-        let [x, y] = self.vectors.map(|vector| S::as_simd_f64s(vector).0);
-        let most = S::as_simd_f64s(self.bound).0;
-        let zero = simd.splat_f64s(0.0);
-        let mut sums = [[zero; VECTORS + 1]; N];
-        for (at, (&x, &y)) in x.iter().zip(y).enumerate() {
-            for (sums, row) in sums.iter_mut().zip(wide) {
-                let element = row[at];
-                sums[0] = simd.mul_add_e_f64s(element, x, sums[0]);
-                sums[1] = simd.mul_add_e_f64s(element, y, sums[1]);
-                if BOUND {
-                    sums[2] = simd.mul_add_e_f64s(simd.abs_f64s(element), most[at], sums[2]);
-                }
+/// The products of each row with each vector, and of its magnitudes with the bound if that is asked for.
+#[inline(always)]
+fn products<S: Simd, const N: usize, const BOUND: bool>(
+    simd: S,
+    rows: [&[f64]; N],
+    vectors: &Vectors,
+    bound: &[f64],
+) -> ([[f64; AT_ONCE]; N], [f64; N]) {
+    // All of one length, so that no index is checked.
+    let len = rows[0].len();
+    let count = len / S::F64_LANES;
+    let wide = rows.map(|row| &S::as_simd_f64s(row).0[..count]);
+    let [x, y] = [&vectors[0], &vectors[1]].map(|vector| &S::as_simd_f64s(vector).0[..count]);
+    let most = S::as_simd_f64s(bound).0;
+    let most = if BOUND { &most[..count] } else { most };
+    let zero = simd.splat_f64s(0.0);
+    let (mut sums, mut magnitudes) = ([[zero; AT_ONCE]; N], [zero; N]);
+    for at in 0..count {
+        for row in 0..N {
+            let element = wide[row][at];
+            sums[row][0] = simd.mul_add_e_f64s(element, x[at], sums[row][0]);
+            sums[row][1] = simd.mul_add_e_f64s(element, y[at], sums[row][1]);
+            if BOUND {
+                magnitudes[row] = simd.mul_add_e_f64s(simd.abs_f64s(element), most[at], magnitudes[row]);
             }
         }
-        let done = x.len() * S::F64_LANES;
-        for (row, sums) in rows.iter().zip(sums) {
-            let mut sums = sums.map(|sum| simd.reduce_sum_f64s(sum));
-            for column in done..self.columns {
-                let element = row[column];
-                for (sum, vector) in sums.iter_mut().zip(self.vectors) {
-                    *sum += element * vector[column];
-                }
-                if BOUND {
-                    sums[VECTORS] += element.abs() * self.bound[column];
-                }
-            }
-            for (all, sum) in self.image.vectors.iter_mut().zip(sums) {
-                all.push(sum);
+    }
+    let mut sums = sums.map(|sums| sums.map(|sum| simd.reduce_sum_f64s(sum)));
+    let mut magnitudes = magnitudes.map(|sum| simd.reduce_sum_f64s(sum));
+    for column in count * S::F64_LANES..len {
+        for (row, elements) in rows.iter().enumerate() {
+            let element = elements[column];
+            for (sum, vector) in sums[row].iter_mut().zip(vectors) {
+                *sum += element * vector[column];
             }
             if BOUND {
-                self.image.bound.push(sums[VECTORS]);
+                magnitudes[row] += element.abs() * bound[column];
             }
+        }
+    }
+    (sums, magnitudes)
+}
+
+/// These elements as doubles, in as much room unless they are doubles already.
+#[inline(always)]
+fn in_doubles<'a, T: Real>(elements: &'a [T], room: &'a mut [f64]) -> &'a [f64] {
+    match T::ELEMENT {
+        Element::F64 => bytemuck::cast_slice(elements),
+        Element::F32 => {
+            for (wide, &element) in room.iter_mut().zip(elements) {
+                *wide = element.into();
+            }
+            room
         }
     }
 }
@@ -135,24 +169,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_image_is_that_of_each_vector_whatever_the_length() {
-        for (rows, columns) in [(3, 1), (4, 7), (1, 8), (9, 9), (6, 31)] {
-            let matrix: Vec<f64> = (0..rows * columns).map(|i| i as f64 - 20.0).collect();
-            let vectors = [1.0, -3.0].map(|scale| (0..columns).map(|i| scale * i as f64).collect());
+    fn an_image_is_that_of_each_vector_whatever_the_length_and_the_columns() {
+        for (rows, stride, range) in [
+            (3, 1, 0..1),
+            (4, 7, 0..7),
+            (1, 8, 0..8),
+            (9, 9, 0..9),
+            (6, 31, 0..31),
+            (7, 40, 9..37),
+            (5, 3, 2..3),
+        ] {
+            let matrix: Vec<f64> = (0..rows * stride).map(|i| i as f64 - 20.0).collect();
+            let columns = range.len();
+            let vector = |scale: f64| (0..columns).map(|i| scale * i as f64).collect();
+            let vectors = [[1.0, -3.0], [2.0, 7.0]].map(|scales| scales.map(vector));
             let bound = vec![2.0; columns];
-            let Image { vectors: images, bound: magnitudes } =
-                image(&matrix, columns, &vectors, Some(&bound));
+            let of_doubles = Columns { matrix: &matrix, stride, range: range.clone() };
+            let Image { vectors: images, bound: magnitudes } = image(&of_doubles, &vectors, Some(&bound));
             // Small whole numbers: exact in any order.
-            for (row, elements) in matrix.chunks(columns).enumerate() {
-                for (image, vector) in images.iter().zip(&vectors) {
+            for (row, elements) in matrix.chunks(stride).map(|row| &row[range.clone()]).enumerate() {
+                for (image, vector) in images.iter().flatten().zip(vectors.iter().flatten()) {
                     assert_eq!(image[row], elements.iter().zip(vector).map(|(a, x)| a * x).sum::<f64>());
                 }
                 assert_eq!(magnitudes[row], elements.iter().map(|a| 2.0 * a.abs()).sum::<f64>());
             }
             let floats: Vec<f32> = matrix.iter().map(|&element| element as f32).collect();
-            let of_floats = image(&floats, columns, &vectors, Some(&bound));
+            let of_floats = image(&Columns { matrix: &floats, stride, range }, &vectors, Some(&bound));
             assert!(of_floats.vectors == images && of_floats.bound == magnitudes);
-            let without = image(&matrix, columns, &vectors, None);
+            let without = image(&of_doubles, &vectors, None);
             assert!(without.vectors == images && without.bound.is_empty());
         }
     }
