@@ -35,7 +35,7 @@ impl<X> Core<X> {
                 (ErrorCode::UnsupportedTask, message)
             } else if unreachable_for.is_some_and(|lasts| lasts >= self.patience) {
                 let message = format!(
-                    "no worker that serves {:?} could be reached for {:?}; start one that does, or wait longer",
+                    "no worker that serves {:?} could be reached for {:?}",
                     queue.kind, self.patience
                 );
                 (ErrorCode::GaveUp, message)
@@ -43,7 +43,14 @@ impl<X> Core<X> {
                 continue;
             };
             for id in self.queues[index].drain() {
-                self.give_up(id, code, message.clone());
+                let advice = match self.tasks.get(&id).map_or(0, |task| task.deaths()) {
+                    _ if code == ErrorCode::UnsupportedTask => String::new(),
+                    0 => "; start one that does, or wait longer".to_owned(),
+                    // Not one more for it.
+                    1 => "; the last one died while it ran this task".to_owned(),
+                    deaths => format!("; {deaths} workers died while they ran this task"),
+                };
+                self.give_up(id, code, format!("{message}{advice}"));
             }
             if code == ErrorCode::UnsupportedTask {
                 self.close_queue(index);

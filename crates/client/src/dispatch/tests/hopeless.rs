@@ -39,7 +39,25 @@ fn tasks_are_given_up_when_no_worker_came_for_as_long_as_there_is_patience() {
     assert!(world.results.is_empty());
     world.pass(ms(200));
     assert_eq!(world.code(task), Some(ErrorCode::GaveUp));
-    assert!(world.message(task).contains("could be reached for 30s"), "{}", world.message(task));
+    assert!(world.message(task).contains("could be reached for 30s; start one"), "{}", world.message(task));
+}
+
+#[test]
+fn nobody_is_asked_to_start_a_worker_for_a_task_that_killed_all_there_were() {
+    for (workers, told) in [(1, "for 30s; the last one died while"), (3, "for 30s; 3 workers died while")] {
+        let mut world = World::new();
+        let mut alive = world.team(workers, 1);
+        let task = world.submit(1)[0];
+        while let Some(at) = alive.iter().position(|worker| world.at(*worker) == [task]) {
+            let worker = alive.remove(at);
+            world.lose(worker, &Cause::ConnectionLost);
+            world.leave(worker);
+            world.pass(ms(3000));
+        }
+        world.pass(PATIENCE);
+        assert_eq!(world.code(task), Some(ErrorCode::GaveUp));
+        assert!(world.message(task).contains(told), "{}", world.message(task));
+    }
 }
 
 #[test]
