@@ -179,7 +179,7 @@ fn room<T: Lanes>(len: usize) -> (Vec<T>, usize) {
 }
 
 /// Copies a block of `b` into panels of `width` columns, one after the other, each row after row. What is missing of
-/// the last is zero.
+/// the last is whatever was there.
 #[inline(always)]
 fn pack_b<T: Lanes>(
     block: &mut [T],
@@ -202,9 +202,7 @@ fn pack_b<T: Lanes>(
                 } else if let (Some(to), Some(part)) = (to.as_mut_array::<16>(), part.as_array::<16>()) {
                     *to = *part;
                 } else {
-                    let (whole, rest) = to.split_at_mut(part.len());
-                    whole.copy_from_slice(part);
-                    rest.fill(T::default());
+                    to[..part.len()].copy_from_slice(part);
                 }
             }
         }
