@@ -94,6 +94,22 @@ fn numbers_that_do_not_fit_come_out_in_order() {
 }
 
 #[test]
+fn what_was_read_of_standard_input_before_is_not_sorted() {
+    let terminal = alone();
+    terminal.file("in", format!("header\n{}", text(300_000)));
+    let client = harness::binaries::programs().client.display().to_string();
+    let sorted = lines_in_order(&text(300_000));
+    for memory in ["1MiB", "1GiB"] {
+        let mut command = terminal.command(std::path::Path::new("sh"));
+        let script =
+            format!("(read -r header; exec {client} sort - -o - --plan local --memory {memory}) <in");
+        command.args(["-c", &script]);
+        let run = terminal.finish(terminal.spawn("client", command)).expect(0);
+        assert!(run.stdout == sorted, "{memory}: {}", run.stderr);
+    }
+}
+
+#[test]
 fn what_fits_and_what_is_planned_otherwise_is_sorted_in_memory() {
     let cluster = Cluster::start(1);
     let text = text(50_000);

@@ -8,7 +8,7 @@ use harness::{
     reference::{Matrix, close, is_factorial, word},
 };
 use serde_json::json;
-use std::{fs, process::Command};
+use std::{fs, os::unix::fs::symlink, process::Command};
 
 fn encode(matrix: &Matrix) -> Vec<u8> {
     npy::encode("<f8", &[matrix.rows, matrix.columns], matrix.elements.iter().map(|x| x.to_le_bytes()))
@@ -126,4 +126,31 @@ fn an_array_of_the_wrong_type_or_shape_is_an_error_that_names_both() {
         assert_eq!(error.code, "invalid-input");
         assert!(error.message.contains(named), "{named} is not in: {}", error.message);
     }
+}
+
+#[test]
+fn no_task_writes_over_the_tasks_or_the_results_of_its_job() {
+    let terminal = Cluster::start(0);
+    let line = |id: &str, output: &str| {
+        format!(r#"{{"id":"{id}","task":"matmul","a":[[2]],"b":[[3]],"output":"{output}"}}"#)
+    };
+    let tasks = [
+        line("tasks", "tasks.jsonl"),
+        line("results", "results.jsonl"),
+        line("link", "link"),
+        line("own", "c.npy"),
+    ];
+    let tasks = tasks.join("\n");
+    fs::write(terminal.path("tasks.jsonl"), &tasks).unwrap();
+    symlink(terminal.path("results.jsonl"), terminal.path("link")).unwrap();
+    let mut command = terminal.command(&harness::binaries::programs().client);
+    command.args(["--local", "2", "run", "tasks.jsonl", "--output", "results.jsonl"]);
+    let run = terminal.finish(terminal.spawn("client", command)).expect(1);
+    assert_eq!(fs::read_to_string(terminal.path("tasks.jsonl")).unwrap(), tasks);
+    let results = fs::read_to_string(terminal.path("results.jsonl")).unwrap();
+    assert_eq!(results.lines().count(), 4, "{results}");
+    for line in results.lines() {
+        assert_eq!(line.contains("name another output"), !line.contains(r#""id":"own""#), "{line}");
+    }
+    assert!(terminal.path("c.npy").exists(), "{}", run.stderr);
 }

@@ -142,6 +142,20 @@ fn a_factorial_that_is_given_up_leaves_what_was_done_before() {
 }
 
 #[test]
+fn an_old_file_of_factorials_stays_until_all_of_the_new_one_is_there() {
+    let terminal = Cluster::start(0);
+    fs::write(terminal.path("out"), "old\n").unwrap();
+    let factorials = |n: &str| alone(&terminal, &["factorial", "5", n, "--plan", "local", "-o", "out"]);
+    let run = factorials("4294967296").expect(1);
+    assert!(run.stderr.contains("out is as it was"), "{}", run.stderr);
+    assert_eq!(fs::read_to_string(terminal.path("out")).unwrap(), "old\n");
+    let names = fs::read_dir(terminal.path("")).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(!names.into_iter().any(|name| name.to_string_lossy().ends_with(".part")));
+    factorials("6").expect(0);
+    assert_eq!(fs::read_to_string(terminal.path("out")).unwrap(), "120\n720\n");
+}
+
+#[test]
 fn a_worker_that_is_killed_with_pieces_changes_nothing() {
     // A short lease, because workers tell of their queues when they renew it.
     let mut cluster = Cluster::builder().workers(2).nameserver_args(&["--lease-ttl", "1s"]).start();

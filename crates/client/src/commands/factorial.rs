@@ -46,6 +46,7 @@ pub(super) async fn run(
         to.and_then(Destination::takes_bytes).map_err(CommandError::Input)?;
     }
     let output = output.filter(|path| path != Path::new("-"));
+    let old = output.clone().filter(|path| path.is_file());
     let output = output.map(|path| Destination::new(&path)).transpose().map_err(CommandError::Input)?;
     let spec = |&n: &u64| {
         let input = Input { n, summary: format == NumberFormat::Digits };
@@ -95,7 +96,16 @@ pub(super) async fn run(
         }
     }
     let Told { out, status, .. } = told;
-    blocking(move || out.finish()).await.map_err(CommandError::Task)?;
+    match old {
+        // A part of what was asked for is better than nothing, and worse than what was there.
+        Some(old) if status != ExitStatus::Success => {
+            complain(&format_args!(
+                "{} is as it was: not all that was to replace it is there",
+                old.display()
+            ));
+        }
+        _ => blocking(move || out.finish()).await.map_err(CommandError::Task)?,
+    }
     Ok(status)
 }
 

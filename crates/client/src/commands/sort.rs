@@ -34,7 +34,7 @@ use tokio::time::Instant;
 
 pub(super) async fn run(setup: &Setup, mut args: Sort) -> Result<(), CommandError> {
     if args.input == Path::new("-") {
-        args.input = "/dev/stdin".into();
+        args.input = external::STDIN.into();
     }
     if matches!(args.split.plan, Choice::Auto | Choice::Local) {
         let (path, memory) = (args.input.clone(), args.split.memory.0);

@@ -1,6 +1,6 @@
 //! Giving up on tasks that no worker will take, so that a job ends even where nobody can do its work.
 
-use super::core::Core;
+use super::{core::Core, task::Task};
 use sgdt_proto::task::ErrorCode;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -43,7 +43,7 @@ impl<X> Core<X> {
                 continue;
             };
             for id in self.queues[index].drain() {
-                let advice = match self.tasks.get(&id).map_or(0, |task| task.deaths()) {
+                let advice = match self.tasks.get(&id).map_or(0, Task::deaths) {
                     _ if code == ErrorCode::UnsupportedTask => String::new(),
                     0 => "; start one that does, or wait longer".to_owned(),
                     // Not one more for it.

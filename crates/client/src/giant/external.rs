@@ -27,7 +27,7 @@ mod spill;
 mod tree;
 
 pub use budget::Budget;
-pub use input::{Input, Way};
+pub use input::{Input, STDIN, Way, open_text};
 pub use records::{Lines, Numbers, Records};
 
 use crate::{
@@ -123,14 +123,15 @@ fn rooms(budget: Budget) -> Result<Vec<Vec<Spot>>, TaskError> {
 }
 
 /// Where temporary files go: where TMPDIR says, or else beside the output, or where the system has them if that is no
-/// file.
+/// file, as `-` is none.
 pub fn scratch(tmpdir: Option<PathBuf>, output: &Path) -> PathBuf {
     let given = tmpdir.filter(|path| !path.as_os_str().is_empty());
+    let is_stdout = output == Path::new("-");
     // Where it really is: a name such as /dev/stdout stands for a file that is elsewhere.
     let real = output.canonicalize();
     let output = real.as_deref().unwrap_or(output);
     given.unwrap_or_else(|| match output.parent() {
-        _ if output.exists() && !output.is_file() => std::env::temp_dir(),
+        _ if is_stdout || (output.exists() && !output.is_file()) => std::env::temp_dir(),
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),
     })

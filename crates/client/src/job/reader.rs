@@ -6,6 +6,7 @@ use super::{
     id::{LineId, Seen},
     kinds::{ClientKinds, Request},
     line::{Line, at_line, parse},
+    replace::keep,
     resume::Done,
     ticket::{TaskLine, Ticket},
 };
@@ -81,6 +82,7 @@ impl TaskReader<TaskFile> {
         });
         match opened {
             Ok(file) => {
+                keep(&file);
                 let base = path.parent().unwrap_or(Path::new(""));
                 Ok(Self::new(BufReader::with_capacity(BLOCK, Box::new(file) as _), name, base, kinds))
             }

@@ -7,9 +7,11 @@
 //! directory removes it (`part`).
 
 mod part;
+mod taken;
 
 pub(super) use part::PartFile;
 pub use part::remove_unfinished;
+pub(super) use taken::keep;
 
 use super::fields::{shorten, string};
 use sgdt_proto::task::{ErrorCode, TaskError};
@@ -39,7 +41,7 @@ impl Destination {
     /// The file that the command line names; `-` is standard output.
     ///
     /// # Errors
-    /// `invalid-input`: its directory does not exist.
+    /// `invalid-input`: its directory does not exist, or a running job has its tasks or results there.
     pub fn new(path: &Path) -> Result<Self, TaskError> {
         if path == Path::new("-") {
             return Ok(Self { shown: "standard output".to_owned(), place: Place::Stdout });
@@ -50,8 +52,7 @@ impl Destination {
     /// The file that a field names, relative to `base`.
     ///
     /// # Errors
-    /// `invalid-input`: it is no string, or the file's directory does not exist, or it is `-`: results have the standard
-    /// output.
+    /// As [`new`](Self::new), or `invalid-input`: it is no string, or it is `-`: results have the standard output.
     pub fn from_field(name: &str, value: &str, base: &Path) -> Result<Self, TaskError> {
         let (shown, path) = located(name, value, base)?;
         if shown == "-" {
@@ -162,6 +163,11 @@ impl Destination {
             let directory = directory.display();
             let message = format!("cannot write {shown}: the directory {directory} does not exist");
             return Err(TaskError::invalid_input(message));
+        }
+        if taken::is_taken(&path) {
+            return Err(TaskError::invalid_input(format!(
+                "a running job reads its tasks from {shown}, or writes its results there: name another output"
+            )));
         }
         Ok(Self { shown, place: Place::File(path) })
     }

@@ -17,10 +17,13 @@ use crate::{
 use sgdt_proto::{kind::sort::Number, task::TaskError, worker::MAX_MESSAGE};
 use std::{
     fs::File,
-    io::{self, Read},
-    os::unix::fs::FileExt,
+    io::{self, Read, Seek, SeekFrom},
+    os::{fd::AsFd, unix::fs::FileExt},
     path::{Path, PathBuf},
 };
+
+/// Standard input, as a file.
+pub const STDIN: &str = "/dev/stdin";
 
 /// A file that is open.
 #[derive(Debug)]
@@ -52,12 +55,17 @@ impl Input {
             return Ok(Self { file, name, content: Content::Numbers { number, count } });
         }
         let open = || {
-            let file = File::open(path)?;
+            let mut file = open_text(path)?;
             let about = file.metadata()?;
             if about.is_dir() {
                 return Err(io::ErrorKind::IsADirectory.into());
             }
-            let content = Content::Lines(about.is_file().then_some(about.len()));
+            let bytes = if about.is_file() {
+                Some(about.len().saturating_sub(file.stream_position()?))
+            } else {
+                None
+            };
+            let content = Content::Lines(bytes);
             Ok(Self { file, name, content })
         };
         open().map_err(|error| cannot_read(path, &error))
@@ -187,4 +195,17 @@ pub struct Way {
 
 fn cannot_read(name: &Path, error: &io::Error) -> TaskError {
     TaskError::invalid_input(format!("cannot read {}: {error}", name.display()))
+}
+
+/// Opens what has text. A file that standard input is redirected from goes on where others have stopped reading.
+///
+/// # Errors
+/// It cannot be opened.
+pub fn open_text(path: &Path) -> io::Result<File> {
+    let mut file = File::open(path)?;
+    if path == Path::new(STDIN) && file.metadata()?.is_file() {
+        let at = File::from(io::stdin().as_fd().try_clone_to_owned()?).stream_position()?;
+        file.seek(SeekFrom::Start(at))?;
+    }
+    Ok(file)
 }

@@ -171,6 +171,8 @@ fn temporary_files_go_where_they_are_told_or_beside_the_output() {
     assert_eq!(beside("/some/where/out"), Path::new("/some/where"));
     assert_eq!(beside("out"), Path::new("."));
     assert_eq!(beside("/dev/null"), std::env::temp_dir());
+    assert_eq!(beside("-"), std::env::temp_dir(), "standard output");
+    assert_eq!(beside("./-"), Path::new("."), "a file");
     assert_eq!(scratch(Some("".into()), Path::new("/a/b")), Path::new("/a"));
     assert_eq!(scratch(Some("/large".into()), Path::new("/a/b")), Path::new("/large"));
     // Beside the file, and not beside what stands for it.

@@ -7,7 +7,7 @@
 
 use super::{ClientKind, Request, scalars, summary, write_double};
 use crate::{
-    giant::Whole,
+    giant::{Whole, external::open_text},
     job::{
         answer::broken,
         fields::{Fields, either, one_of, whole, write_json, write_string},
@@ -96,7 +96,7 @@ pub fn file(input: &Path, output: &Path) -> Result<File, TaskError> {
     }
     let mut text = Vec::new();
     // A pipe does not say how much will come.
-    let read = fs::File::open(input).and_then(|file| file.take(MAX_MESSAGE).read_to_end(&mut text));
+    let read = open_text(input).and_then(|file| file.take(MAX_MESSAGE).read_to_end(&mut text));
     read.map_err(|error| TaskError::invalid_input(format!("cannot read {}: {error}", input.display())))?;
     if text.len() as u64 >= MAX_MESSAGE {
         return Err(too_large(input));

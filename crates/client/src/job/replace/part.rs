@@ -50,21 +50,31 @@ impl Unfinished {
         loop {
             let count = COUNT.fetch_add(1, Ordering::Relaxed);
             let part = path.with_file_name(OsString::from(format!(".sgdt-{}-{count}.part", process::id())));
+            // Before it is there, so that no other thread takes it for one that was left behind.
+            self.books().parts.insert(part.clone());
             let file = match OpenOptions::new().write(true).create_new(true).open(&part) {
                 Ok(file) => file,
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
-                Err(error) => return Err(error),
+                Err(error) => {
+                    self.books().parts.remove(&part);
+                    if error.kind() == io::ErrorKind::AlreadyExists {
+                        continue;
+                    }
+                    return Err(error);
+                }
             };
-            match file.try_lock() {
+            let is_lost = match file.try_lock() {
                 // Until now it looked like one that was left behind. Whoever took it for that has locked it first, and
                 // removes it before giving the lock back: is about to, or has.
-                Err(TryLockError::WouldBlock) => continue,
-                Ok(()) if file.metadata().is_ok_and(|about| about.nlink() == 0) => continue,
+                Err(TryLockError::WouldBlock) => true,
+                Ok(()) => file.metadata().is_ok_and(|about| about.nlink() == 0),
                 // Where there are no locks, nobody removes anything.
-                Ok(()) | Err(TryLockError::Error(_)) => {}
+                Err(TryLockError::Error(_)) => false,
+            };
+            if is_lost {
+                self.books().parts.remove(&part);
+                continue;
             }
-            self.books().parts.insert(part.clone());
-            let part = PartFile { path: part, file, among: self };
+            let part = PartFile { path: part, file, is_placed: false, among: self };
             if let (Some(directory), Ok(own)) = (part.path.parent(), part.file().metadata()) {
                 self.sweep(directory, own.uid());
             }
@@ -134,6 +144,8 @@ fn remove_if_left(entry: &DirEntry, user: u32) {
 pub(in crate::job) struct PartFile {
     path: PathBuf,
     file: File,
+    /// Whether it has taken its place, so that its name may be another's.
+    is_placed: bool,
     among: &'static Unfinished,
 }
 
@@ -149,9 +161,10 @@ impl PartFile {
     }
 
     /// Renames it. The file is still locked: its lock goes with it.
-    pub(in crate::job) fn take_place_of(self, path: &Path) -> io::Result<File> {
+    pub(in crate::job) fn take_place_of(mut self, path: &Path) -> io::Result<File> {
         let file = self.file.try_clone()?;
         fs::rename(&self.path, path)?;
+        self.is_placed = true;
         Ok(file)
     }
 }
@@ -159,8 +172,9 @@ impl PartFile {
 impl Drop for PartFile {
     fn drop(&mut self) {
         self.among.books().parts.remove(&self.path);
-        // Where it has taken its place there is nothing of this name.
-        let _ = fs::remove_file(&self.path);
+        if !self.is_placed {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 

@@ -27,7 +27,7 @@ use transform::{SHARED, Twiddles};
 struct Small {
     /// Those of fewer bits: it is faster.
     bits: u64,
-    /// Those of fewer bits where nobody could help: it is faster by a tenth, and takes some 50 ms at most.
+    /// Those of fewer bits where nobody could help: it is faster by a tenth, and takes some 20 ms at most.
     alone: u64,
     /// Those with a factor of fewer bits: it takes them for what they are. Long ones are halved until they have at
     /// most `long` bits, some 50 ms.
@@ -35,7 +35,7 @@ struct Small {
     long: u64,
 }
 
-const SMALL: Small = Small { bits: 1 << 20, alone: 1 << 25, short: 1 << 16, long: 3 << 24 };
+const SMALL: Small = Small { bits: 1 << 20, alone: 1 << 24, short: 1 << 16, long: 3 << 24 };
 
 /// `a` times `b`.
 ///

@@ -14,7 +14,7 @@ use crate::{
     cancel::Cancel,
     kernel::{Cost, Kernel},
 };
-use malachite_base::num::{basic::traits::One, logic::traits::SignificantBits};
+use malachite_base::num::logic::traits::SignificantBits;
 use malachite_nz::natural::Natural;
 use sgdt_proto::{buffer::Buffer, kind::natural, task::TaskError};
 
@@ -80,15 +80,15 @@ impl Kernel for Part {
 
 /// The product of the primes to the power of their exponents' bits from `bit` on.
 fn from_bit(bit: u64, length: u64, powers: &[(u32, u64)], cancel: &Cancel) -> Result<Natural, TaskError> {
-    if bit == length {
-        return Ok(Natural::ONE);
-    }
     let with_bit = &powers[..powers.partition_point(|&(_, exponent)| exponent >> bit != 0)];
     let mut words = Vec::new();
     for powers in with_bit.chunks(BLOCK) {
         cancel.check()?;
         let factors = powers.iter().filter(|(_, exponent)| exponent >> bit & 1 == 1).map(|&(p, _)| p);
         pack(factors, &mut words);
+    }
+    if bit + 1 >= length {
+        return tree(&words, cancel);
     }
     let root = || from_bit(bit + 1, length, powers, cancel);
     let (root, own) = if words.len() < WORTHWHILE {
@@ -152,6 +152,7 @@ fn natural(limbs: Buffer) -> Result<Natural, TaskError> {
 mod tests {
     use super::*;
     use malachite_base::num::arithmetic::traits::{Factorial, Pow};
+    use malachite_base::num::basic::traits::One;
     use sgdt_proto::task::ErrorCode;
 
     fn part(n: u64, above: u64, up_to: u64, without_fives: bool) -> Result<Natural, TaskError> {
