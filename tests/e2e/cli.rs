@@ -145,7 +145,9 @@ fn an_interrupted_run_writes_what_is_done_and_exits_with_130() {
 #[test]
 fn interrupted_factorials_that_are_done_are_written() {
     let cluster = Cluster::builder().workers(1).slots(1).start();
-    for output in [&["--output", "digits"][..], &[]] {
+    // In place of what was there, too, which is of another job then.
+    cluster.file("old", "7\n");
+    for output in [&["--output", "digits"][..], &["--output", "old"], &[]] {
         let client =
             cluster.client_spawn(&[&["factorial", "5", "40000000", "--plan", "one"], output].concat());
         // One slot: the second one runs when the first one is done.
@@ -153,7 +155,7 @@ fn interrupted_factorials_that_are_done_are_written() {
         client.signal(Signal::INT);
         let run = cluster.finish(client).expect(130);
         let written =
-            if output.is_empty() { run.stdout } else { fs::read_to_string(cluster.path("digits")).unwrap() };
+            output.last().map_or(run.stdout, |name| fs::read_to_string(cluster.path(name)).unwrap());
         assert_eq!(written, "120\n");
         cluster.wait_workers("the worker to be idle", |rows| rows[0].running + rows[0].queued == 0);
     }

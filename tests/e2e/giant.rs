@@ -151,6 +151,11 @@ fn an_old_file_of_factorials_stays_until_all_of_the_new_one_is_there() {
     assert_eq!(fs::read_to_string(terminal.path("out")).unwrap(), "old\n");
     let names = fs::read_dir(terminal.path("")).unwrap().map(|entry| entry.unwrap().file_name());
     assert!(!names.into_iter().any(|name| name.to_string_lossy().ends_with(".part")));
+    // What is empty is nothing.
+    fs::write(terminal.path("new"), "").unwrap();
+    let run = ["factorial", "5", "4294967296", "--plan", "local", "-o", "new"];
+    alone(&terminal, &run).expect(1);
+    assert_eq!(fs::read_to_string(terminal.path("new")).unwrap(), "120\n");
     factorials("6").expect(0);
     assert_eq!(fs::read_to_string(terminal.path("out")).unwrap(), "120\n720\n");
 }

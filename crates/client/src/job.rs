@@ -26,5 +26,6 @@ pub mod replace;
 pub mod result;
 pub mod resume;
 pub mod stream;
+pub mod text;
 pub mod ticket;
 pub mod writer;

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     cli::{Factorial, NumberFormat},
-    dispatch::TaskSpec,
+    dispatch::{TaskResult, TaskSpec},
     exit::ExitStatus,
     giant::{GiantError, factorial as giant, plan::Task},
     interrupt::Interrupt,
@@ -24,11 +24,16 @@ use futures::{
 };
 use out::{Answer, Out};
 use sgdt_proto::{
+    id::WorkerName,
     kind::factorial::{Input, KIND, Output},
     payload::Payload,
     task::{ErrorCode, TaskError},
 };
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// Computes and writes. What is done when the program is told to end is written, too.
 pub(super) async fn run(
@@ -46,7 +51,8 @@ pub(super) async fn run(
         to.and_then(Destination::takes_bytes).map_err(CommandError::Input)?;
     }
     let output = output.filter(|path| path != Path::new("-"));
-    let old = output.clone().filter(|path| path.is_file());
+    let is_something = |path: &PathBuf| path.metadata().is_ok_and(|about| about.is_file() && about.len() > 0);
+    let old = output.clone().filter(is_something);
     let output = output.map(|path| Destination::new(&path)).transpose().map_err(CommandError::Input)?;
     let spec = |&n: &u64| {
         let input = Input { n, summary: format == NumberFormat::Digits };
@@ -75,7 +81,8 @@ pub(super) async fn run(
     let mut early = BTreeMap::new();
     let mut next = 0;
     let out = blocking(move || Out::begin(output)).await.map_err(CommandError::Task)?;
-    let mut told = Told { planner: &planner, interrupt, out, status: ExitStatus::Success };
+    let old = old.filter(|_| out.replaces());
+    let mut told = Told { planner: &planner, interrupt, out, count: 0, status: ExitStatus::Success };
     while let Some(Some(result)) = interrupt.token().run_until_cancelled(results.next()).await {
         let (index, result) = result?;
         early.insert(index, result);
@@ -95,10 +102,16 @@ pub(super) async fn run(
             told = told.tell(numbers[index as usize], ready).await?;
         }
     }
-    let Told { out, status, .. } = told;
+    let Told { out, count, status, .. } = told;
+    let is_enough = match status {
+        ExitStatus::Success => true,
+        // Whoever ends the program wants what is done.
+        _ if interrupt.token().is_cancelled() => count > 0,
+        _ => false,
+    };
     match old {
         // A part of what was asked for is better than nothing, and worse than what was there.
-        Some(old) if status != ExitStatus::Success => {
+        Some(old) if !is_enough => {
             complain(&format_args!(
                 "{} is as it was: not all that was to replace it is there",
                 old.display()
@@ -129,37 +142,58 @@ impl Asked {
     }
 
     /// What is written, computed as it is planned.
-    async fn answer(self) -> Result<Result<Answer, TaskError>, CommandError> {
-        let Self { n, spec, format, planned } = &self;
-        let Planned { hands, pieces, limits, .. } = planned;
+    async fn answer(self) -> Result<Ready, CommandError> {
+        let is_ordinary = self.is_ordinary();
+        let Self { n, spec, format, planned } = self;
+        let planned = planned.begun();
+        let Planned { hands, pieces, limits, .. } = &planned;
         let binary = async |form: Form| {
-            let number = giant::binary(hands, *n, *pieces, *limits).await?;
+            let number = giant::binary(hands, n, *pieces, *limits).await?;
             Ok(Ok(Answer::Number(number, form)))
         };
         let computed = match format {
-            _ if self.is_ordinary() => {
-                hands.run(spec.clone()).await.map(|result| text(*format, result.output))
-            }
+            _ if is_ordinary => hands.run(spec).await.map(|result| text(format, result.output)),
             NumberFormat::Hex => binary(Form::Hex).await,
             NumberFormat::Raw => binary(Form::Raw).await,
             NumberFormat::Decimal | NumberFormat::Digits => {
-                let number = giant::decimal(hands, *n, *pieces, *limits).await;
+                let number = giant::decimal(hands, n, *pieces, *limits).await;
                 number.map(|(number, form)| Ok(Answer::Number(number, form)))
             }
         };
         match computed {
-            Ok(computed) => {
-                planned.done();
-                Ok(computed)
-            }
-            Err(GiantError::Task(error)) => Ok(Err(error)),
+            Ok(answer) => Ok(Ready { answer, remark: Some(Remark::Since(planned)) }),
+            Err(GiantError::Task(error)) => Ok(Ready { answer: Err(error), remark: None }),
             Err(GiantError::Disconnected(error)) => Err(error.into()),
         }
     }
 }
 
+/// What can be written.
+struct Ready {
+    answer: Result<Answer, TaskError>,
+    /// What is said when it is.
+    remark: Option<Remark>,
+}
+
+/// What was done.
+enum Remark {
+    /// As it was planned, in the time since it began.
+    Since(Planned),
+    /// As a whole, by a worker, in so long.
+    By(Planned, Option<WorkerName>, Duration),
+}
+
+impl Remark {
+    fn say(&self) {
+        match self {
+            Self::Since(planned) => planned.done(),
+            Self::By(planned, worker, run) => planned.done_by(worker.as_ref(), *run),
+        }
+    }
+}
+
 /// The answers, with their indices, as they come.
-type Answers<'a> = LocalBoxStream<'a, Result<(u64, Result<Answer, TaskError>), CommandError>>;
+type Answers<'a> = LocalBoxStream<'a, Result<(u64, Ready), CommandError>>;
 
 fn answers(planner: &Planner, asked: Vec<Asked>) -> Answers<'_> {
     let client = planner.client().filter(|_| asked.iter().all(Asked::is_ordinary));
@@ -169,8 +203,16 @@ fn answers(planner: &Planner, asked: Vec<Asked>) -> Answers<'_> {
         return stream::iter((0..).zip(asked)).then(one).boxed_local();
     };
     let format = asked.first().map_or(NumberFormat::Decimal, |asked| asked.format);
-    let results = client.map(stream::iter(asked.into_iter().map(|asked| asked.spec)));
-    results.map(move |(index, result)| Ok((index, text(format, result.output)))).boxed_local()
+    let (specs, mut planned): (Vec<_>, Vec<_>) =
+        asked.into_iter().map(|asked| (asked.spec, asked.planned)).unzip();
+    // Of one among many nobody wants to know.
+    let mut only = if planned.len() == 1 { planned.pop() } else { None };
+    let results =
+        client.map(stream::iter(specs)).map(move |(index, TaskResult { worker, run, output, .. })| {
+            let remark = only.take().map(|planned| Remark::By(planned, worker, run));
+            Ok((index, Ready { answer: text(format, output), remark }))
+        });
+    results.boxed_local()
 }
 
 /// What a worker's answer to the whole task says.
@@ -188,11 +230,13 @@ struct Told<'a> {
     planner: &'a Planner,
     interrupt: &'a Interrupt,
     out: Out,
+    /// How many have been.
+    count: usize,
     status: ExitStatus,
 }
 
 impl Told<'_> {
-    async fn tell(mut self, n: u64, answer: Result<Answer, TaskError>) -> Result<Self, CommandError> {
+    async fn tell(mut self, n: u64, Ready { answer, remark }: Ready) -> Result<Self, CommandError> {
         let told = match answer {
             Ok(answer) => {
                 let (out, told) = self.out.tell(answer, self.planner.kernels(), self.interrupt).await?;
@@ -201,6 +245,10 @@ impl Told<'_> {
             }
             Err(error) => Err(error),
         };
+        if let (Ok(()), Some(remark)) = (&told, remark) {
+            remark.say();
+        }
+        self.count += usize::from(told.is_ok());
         if let Err(error) = told {
             if self.status == ExitStatus::Success {
                 self.status = ExitStatus::Failure;

@@ -15,7 +15,8 @@ use crate::{
     local::LocalKernels,
     summary::Seconds,
 };
-use tokio::time::Instant;
+use sgdt_proto::id::WorkerName;
+use tokio::time::{Duration, Instant};
 
 /// A task that takes less than this on one worker, in seconds, is not worth a measurement.
 const WORTH_A_PLAN: f64 = 0.2;
@@ -107,6 +108,21 @@ impl Planned {
     /// Whether the task goes to a worker like any other.
     pub(super) fn is_ordinary(&self) -> bool {
         self.pieces == 1 && matches!(self.hands, Hands::Cluster(_))
+    }
+
+    /// It begins only now: others came first.
+    pub(super) fn begun(self) -> Self {
+        Self { began: Instant::now(), ..self }
+    }
+
+    /// Says who ran it as a whole, and how long.
+    pub(super) fn done_by(&self, worker: Option<&WorkerName>, run: Duration) {
+        match (worker, &self.hands) {
+            _ if !self.remarks => {}
+            (Some(worker), _) => remark(&format_args!("done by {worker} in {}", Seconds(run))),
+            (None, Hands::Local(_)) => remark(&format_args!("done here in {}", Seconds(run))),
+            (None, Hands::Cluster(_)) => {}
+        }
     }
 
     /// Says what was done, and how long it took.

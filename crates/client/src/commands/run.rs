@@ -12,6 +12,7 @@ use crate::{
         output::{create, refuse_same_file},
         reader::TaskReader,
         resume::{Done, reopen},
+        text,
         writer::Order,
     },
     progress::Progress,
@@ -101,7 +102,7 @@ fn open(
         (create(&output, order).map_err(CommandError::Output)?, Done::default())
     };
     let failed_before = done.failed();
-    let about = fs::metadata(if is_standard(&tasks) { Path::new("/dev/stdin") } else { &tasks });
+    let about = fs::metadata(if is_standard(&tasks) { Path::new(text::STDIN) } else { &tasks });
     let size = about.ok().filter(fs::Metadata::is_file).map(|about| about.len());
     let on_failure = match (fail_fast, size) {
         (false, _) => OnFailure::GoOn,

@@ -1,12 +1,10 @@
 //! Commands that are one task each: their files are read first, so that what is wrong with them is said before a
 //! worker is sought.
 
-use super::{CommandError, planned::Planned, remark, setup::Setup};
+use super::{CommandError, planned::Planned, setup::Setup};
 use crate::{
     dispatch::{TaskResult, TaskSpec},
-    giant::Hands,
     job::kinds::{ClientKinds, Request},
-    summary::Seconds,
 };
 use sgdt_proto::{
     id::{InvalidName, Kind},
@@ -44,11 +42,6 @@ pub(super) async fn whole(
     let output = output.map_err(CommandError::Task)?;
     // What it tells beside what it writes to the file, the file tells as well.
     blocking(move || answer.tell(output, &mut Vec::new())).await.map_err(CommandError::Task)?;
-    match (worker, &planned.hands) {
-        _ if !setup.remarks() => {}
-        (Some(worker), _) => remark(&format_args!("done by {worker} in {}", Seconds(run))),
-        (None, Hands::Local(_)) => remark(&format_args!("done here in {}", Seconds(run))),
-        (None, Hands::Cluster(_)) => {}
-    }
+    planned.done_by(worker.as_ref(), run);
     Ok(())
 }

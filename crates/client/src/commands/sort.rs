@@ -21,6 +21,7 @@ use crate::{
         npy::header::encode,
         replace::Destination,
         stream::Stream,
+        text,
     },
     local::LocalKernels,
     summary::Seconds,
@@ -34,7 +35,7 @@ use tokio::time::Instant;
 
 pub(super) async fn run(setup: &Setup, mut args: Sort) -> Result<(), CommandError> {
     if args.input == Path::new("-") {
-        args.input = external::STDIN.into();
+        args.input = text::STDIN.into();
     }
     if matches!(args.split.plan, Choice::Auto | Choice::Local) {
         let (path, memory) = (args.input.clone(), args.split.memory.0);

@@ -46,8 +46,9 @@ impl<X> Core<X> {
                 let advice = match self.tasks.get(&id).map_or(0, Task::deaths) {
                     _ if code == ErrorCode::UnsupportedTask => String::new(),
                     0 => "; start one that does, or wait longer".to_owned(),
+                    // Which need not be its doing.
+                    1 => "; start one that does, or wait longer; one died while it ran this task".to_owned(),
                     // Not one more for it.
-                    1 => "; the last one died while it ran this task".to_owned(),
                     deaths => format!("; {deaths} workers died while they ran this task"),
                 };
                 self.give_up(id, code, format!("{message}{advice}"));

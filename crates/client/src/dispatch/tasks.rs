@@ -110,7 +110,7 @@ mod tests {
             model.insert(TaskId(id), id);
             // Most end a little later, every 997th much later, and some never.
             for end in [id.wrapping_sub(100), id.wrapping_sub(9_970)] {
-                let stays = end % 997 == 0 && end + 9_970 != id || end % 4_985 == 0;
+                let stays = end % 997 == 0 && end.wrapping_add(9_970) != id || end % 4_985 == 0;
                 if !stays {
                     let removed = tasks.remove(&TaskId(end)).map(|task| task.ticket);
                     assert_eq!(removed, model.remove(&TaskId(end)));

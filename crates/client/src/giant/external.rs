@@ -27,7 +27,7 @@ mod spill;
 mod tree;
 
 pub use budget::Budget;
-pub use input::{Input, STDIN, Way, open_text};
+pub use input::{Input, Way};
 pub use records::{Lines, Numbers, Records};
 
 use crate::{

@@ -1,6 +1,10 @@
 //! The file that result lines go to, and what can be wrong with it.
 
-use super::writer::{Order, ResultWriter};
+use super::{
+    replace::Kept,
+    text,
+    writer::{Order, ResultWriter},
+};
 use same_file::is_same_file;
 use std::{
     fs::{File, OpenOptions, TryLockError},
@@ -46,11 +50,11 @@ impl WriteError {
 /// The file cannot be written, or another client is writing to it.
 pub fn create(path: &Path, order: Order) -> Result<ResultWriter<Box<dyn Write + Send>>, WriteError> {
     if path == Path::new("-") {
-        return Ok(ResultWriter::new(Box::new(io::stdout()), "standard output", order));
+        return Ok(ResultWriter::new(Box::new(Kept::new(io::stdout())), "standard output", order));
     }
     let name = path.display().to_string();
     let file = open(path)?;
-    let writer = |file| ResultWriter::new(Box::new(file) as _, &*name, order);
+    let writer = |file| ResultWriter::new(Box::new(Kept::new(file)) as _, &*name, order);
     if !file.metadata().is_ok_and(|about| about.is_file()) {
         return Ok(writer(file));
     }
@@ -68,7 +72,7 @@ pub fn refuse_same_file(tasks: &Path, results: &Path) -> Result<(), WriteError> 
         return Ok(());
     }
     // Behind standard input there may be a file, too.
-    let tasks = if tasks == Path::new("-") { Path::new("/dev/stdin") } else { tasks };
+    let tasks = if tasks == Path::new("-") { Path::new(text::STDIN) } else { tasks };
     if results.is_file() && is_same_file(tasks, results).unwrap_or(false) {
         return Err(WriteError::refused(results, "it is the task file"));
     }

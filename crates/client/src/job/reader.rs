@@ -6,7 +6,7 @@ use super::{
     id::{LineId, Seen},
     kinds::{ClientKinds, Request},
     line::{Line, at_line, parse},
-    replace::keep,
+    replace::Kept,
     resume::Done,
     ticket::{TaskLine, Ticket},
 };
@@ -72,7 +72,7 @@ impl TaskReader<TaskFile> {
     /// The file cannot be opened, or is a directory.
     pub fn open(path: &Path, kinds: ClientKinds) -> Result<Self, ReadError> {
         if path == Path::new("-") {
-            let input = BufReader::with_capacity(BLOCK, Box::new(io::stdin()) as _);
+            let input = BufReader::with_capacity(BLOCK, Box::new(Kept::new(io::stdin())) as _);
             return Ok(Self::new(input, "standard input", Path::new(""), kinds));
         }
         let name = path.display().to_string();
@@ -82,9 +82,9 @@ impl TaskReader<TaskFile> {
         });
         match opened {
             Ok(file) => {
-                keep(&file);
                 let base = path.parent().unwrap_or(Path::new(""));
-                Ok(Self::new(BufReader::with_capacity(BLOCK, Box::new(file) as _), name, base, kinds))
+                let file = Box::new(Kept::new(file)) as _;
+                Ok(Self::new(BufReader::with_capacity(BLOCK, file), name, base, kinds))
             }
             Err(source) => Err(ReadError { name, line: 0, source }),
         }

@@ -6,12 +6,12 @@
 //! A client that is killed with SIGKILL while it writes leaves such a file behind, and the next one that writes to the
 //! directory removes it (`part`).
 
+mod kept;
 mod part;
-mod taken;
 
+pub(super) use kept::Kept;
 pub(super) use part::PartFile;
 pub use part::remove_unfinished;
-pub(super) use taken::keep;
 
 use super::fields::{shorten, string};
 use sgdt_proto::task::{ErrorCode, TaskError};
@@ -164,9 +164,9 @@ impl Destination {
             let message = format!("cannot write {shown}: the directory {directory} does not exist");
             return Err(TaskError::invalid_input(message));
         }
-        if taken::is_taken(&path) {
+        if kept::is_kept(&path) {
             return Err(TaskError::invalid_input(format!(
-                "a running job reads its tasks from {shown}, or writes its results there: name another output"
+                "the job reads its tasks from {shown}, or writes its results there: name another output"
             )));
         }
         Ok(Self { shown, place: Place::File(path) })

@@ -12,7 +12,7 @@ use super::{
     fields::shorten,
     id::{IdSet, LineId},
     output::{WriteError, open},
-    replace::PartFile,
+    replace::{Kept, PartFile},
     writer::{Order, ResultWriter},
 };
 use rustc_hash::FxHashSet;
@@ -103,7 +103,8 @@ pub fn reopen(path: &Path, order: Order) -> Result<(ResultWriter<Box<dyn Write +
             .and_then(|()| file.seek(SeekFrom::Start(length)))
             .map_err(|error| WriteError::new(&name, &error))?;
     }
-    let writer: ResultWriter<Box<dyn Write + Send>> = ResultWriter::new(Box::new(file), name, order);
+    let writer: ResultWriter<Box<dyn Write + Send>> =
+        ResultWriter::new(Box::new(Kept::new(file)), name, order);
     Ok((writer.without_gaps(), done))
 }
 

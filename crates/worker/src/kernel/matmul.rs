@@ -19,7 +19,7 @@ mod operand;
 
 use super::{Cost, Kernel};
 use crate::cancel::Cancel;
-use blocked::Lanes;
+use blocked::{Lanes, SHARE};
 use faer::{
     Accum, MatMut, MatRef, Par,
     linalg::matmul::matmul,
@@ -119,7 +119,7 @@ fn product<T: Multiplied>(Input { a, b, summary }: &Input, cancel: &Cancel) -> R
     let (a, b) = (elements::<T>(a, cancel)?, elements::<T>(b, cancel)?);
     let shape = [rows, inner, columns];
     if blocked::suits(shape) {
-        blocked::multiply(c, &a, &b, shape, cancel)?;
+        blocked::multiply(c, &a, &b, shape, &SHARE, cancel)?;
     } else {
         multiply(
             MatMut::from_row_major_slice_mut(c, rows, columns),

@@ -32,6 +32,11 @@ impl Out {
         file.map_or(Ok(Self::Stdout), |to| Stream::begin(to).map(Self::File))
     }
 
+    /// Whether it is to take the place of a file in the end.
+    pub(super) fn replaces(&self) -> bool {
+        matches!(self, Self::File(stream) if stream.takes_any_order())
+    }
+
     /// Writes an answer, and returns this with what became of it. On a thread of its own: it may take long, or whoever
     /// reads it may stop, and the workers must go on being answered.
     pub(super) async fn tell(

@@ -43,8 +43,8 @@ fn tasks_are_given_up_when_no_worker_came_for_as_long_as_there_is_patience() {
 }
 
 #[test]
-fn nobody_is_asked_to_start_a_worker_for_a_task_that_killed_all_there_were() {
-    for (workers, told) in [(1, "for 30s; the last one died while"), (3, "for 30s; 3 workers died while")] {
+fn nobody_is_asked_to_start_a_worker_for_a_task_that_killed_several() {
+    for (workers, told) in [(1, "wait longer; one died while"), (3, "for 30s; 3 workers died while")] {
         let mut world = World::new();
         let mut alive = world.team(workers, 1);
         let task = world.submit(1)[0];

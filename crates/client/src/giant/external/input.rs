@@ -11,19 +11,17 @@ use crate::{
         },
         replace::Destination,
         stream::Stream,
+        text,
     },
     local::Cancel,
 };
 use sgdt_proto::{kind::sort::Number, task::TaskError, worker::MAX_MESSAGE};
 use std::{
     fs::File,
-    io::{self, Read, Seek, SeekFrom},
-    os::{fd::AsFd, unix::fs::FileExt},
+    io::{self, Read, Seek},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
-
-/// Standard input, as a file.
-pub const STDIN: &str = "/dev/stdin";
 
 /// A file that is open.
 #[derive(Debug)]
@@ -54,21 +52,11 @@ impl Input {
             let Unread { number, count, file } = npy::open_list(path)?;
             return Ok(Self { file, name, content: Content::Numbers { number, count } });
         }
-        let open = || {
-            let mut file = open_text(path)?;
-            let about = file.metadata()?;
-            if about.is_dir() {
-                return Err(io::ErrorKind::IsADirectory.into());
-            }
-            let bytes = if about.is_file() {
-                Some(about.len().saturating_sub(file.stream_position()?))
-            } else {
-                None
-            };
-            let content = Content::Lines(bytes);
+        let opened = text::open(path).and_then(|file| {
+            let content = Content::Lines(text::left(&file)?);
             Ok(Self { file, name, content })
-        };
-        open().map_err(|error| cannot_read(path, &error))
+        });
+        opened.map_err(|error| cannot_read(path, &error))
     }
 
     /// What it takes to sort it, as far as it says how much it has.
@@ -119,7 +107,9 @@ impl Input {
 
     fn count_lines(&self) -> Result<u64, TaskError> {
         let mut block = vec![0; 1 << 18];
-        let (mut at, mut count) = (0, 1);
+        let mut count = 1;
+        // What others have read is not sorted.
+        let mut at = (&self.file).stream_position().map_err(|error| cannot_read(&self.name, &error))?;
         loop {
             match self.file.read_at(&mut block, at) {
                 Ok(0) => return Ok(count),
@@ -159,7 +149,7 @@ impl Input {
                 }
             }
             Content::Lines(_) => {
-                let input = text(&name, file)?;
+                let input = refused_npy(&name, file)?;
                 sort(
                     Job { records: Lines { descending }, input, name, scratch, budget, verify },
                     &mut output,
@@ -172,7 +162,7 @@ impl Input {
 }
 
 /// What is not numbers by another name.
-fn text(name: &Path, mut file: File) -> Result<Box<dyn Read + Send>, TaskError> {
+fn refused_npy(name: &Path, mut file: File) -> Result<Box<dyn Read + Send>, TaskError> {
     let mut head = Vec::new();
     let read = (&mut file).take(MAGIC.len() as u64).read_to_end(&mut head);
     read.map_err(|error| cannot_read(name, &error))?;
@@ -195,17 +185,4 @@ pub struct Way {
 
 fn cannot_read(name: &Path, error: &io::Error) -> TaskError {
     TaskError::invalid_input(format!("cannot read {}: {error}", name.display()))
-}
-
-/// Opens what has text. A file that standard input is redirected from goes on where others have stopped reading.
-///
-/// # Errors
-/// It cannot be opened.
-pub fn open_text(path: &Path) -> io::Result<File> {
-    let mut file = File::open(path)?;
-    if path == Path::new(STDIN) && file.metadata()?.is_file() {
-        let at = File::from(io::stdin().as_fd().try_clone_to_owned()?).stream_position()?;
-        file.seek(SeekFrom::Start(at))?;
-    }
-    Ok(file)
 }

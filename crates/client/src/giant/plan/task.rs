@@ -73,8 +73,8 @@ impl Task {
     /// Units of work that one core does in a second where nothing else is known.
     pub fn usual_rate(&self) -> f64 {
         match self {
-            // A vector holds twice as many floats of half the size.
-            Self::Matmul { element, .. } => 8e11 / element.size() as f64,
+            // With AVX2. A vector holds twice as many floats of half the size.
+            Self::Matmul { element, .. } => 3.2e11 / element.size() as f64,
             Self::Numbers { .. } => 6.4e8,
             Self::Lines { .. } => 1e8,
             Self::Factorial { .. } => 1.0,

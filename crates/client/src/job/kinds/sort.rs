@@ -7,12 +7,13 @@
 
 use super::{ClientKind, Request, scalars, summary, write_double};
 use crate::{
-    giant::{Whole, external::open_text},
+    giant::Whole,
     job::{
         answer::broken,
         fields::{Fields, either, one_of, whole, write_json, write_string},
         npy::{self, header::MAGIC},
         replace::{Destination, located},
+        text,
     },
     verify::{self, Check},
 };
@@ -22,7 +23,11 @@ use sgdt_proto::{
     task::TaskError,
     worker::MAX_MESSAGE,
 };
-use std::{fs, io::Read, path::Path};
+use std::{
+    fs,
+    io::{self, Read},
+    path::Path,
+};
 
 pub mod values;
 
@@ -87,17 +92,21 @@ pub struct File {
 /// `invalid-input`, naming the file that cannot be read, or written.
 pub fn file(input: &Path, output: &Path) -> Result<File, TaskError> {
     let output = Destination::new(output)?;
-    // Before any of it is read. A pipe says that it has nothing.
-    if fs::metadata(input).is_ok_and(|about| about.len() >= MAX_MESSAGE) {
-        return Err(too_large(input));
-    }
     if input.extension().is_some_and(|extension| extension == "npy") {
+        if fs::metadata(input).is_ok_and(|about| about.len() >= MAX_MESSAGE) {
+            return Err(too_large(input));
+        }
         return Ok(File { keys: npy::read_list(input)?, output: output.takes_bytes()? });
     }
+    let cannot =
+        |error: io::Error| TaskError::invalid_input(format!("cannot read {}: {error}", input.display()));
+    let file = text::open(input).map_err(cannot)?;
+    // Before any of it is read. A pipe does not say how much will come.
+    if text::left(&file).map_err(cannot)?.is_some_and(|left| left >= MAX_MESSAGE) {
+        return Err(too_large(input));
+    }
     let mut text = Vec::new();
-    // A pipe does not say how much will come.
-    let read = open_text(input).and_then(|file| file.take(MAX_MESSAGE).read_to_end(&mut text));
-    read.map_err(|error| TaskError::invalid_input(format!("cannot read {}: {error}", input.display())))?;
+    file.take(MAX_MESSAGE).read_to_end(&mut text).map_err(cannot)?;
     if text.len() as u64 >= MAX_MESSAGE {
         return Err(too_large(input));
     }

@@ -70,33 +70,31 @@ impl<T: Real> Pass<'_, T> {
         let Columns { matrix, stride, range } = self.columns;
         let groups = matrix.chunks_exact(N * stride);
         let rest = groups.remainder();
-        let mut room = vec![0.0; N * range.len()];
         for group in groups {
             let mut rows = [&[][..]; N];
-            let rooms = room.chunks_exact_mut(range.len());
-            for ((row, of_group), room) in rows.iter_mut().zip(group.chunks_exact(*stride)).zip(rooms) {
-                *row = in_doubles(&of_group[range.clone()], room);
+            for (row, of_group) in rows.iter_mut().zip(group.chunks_exact(*stride)) {
+                *row = &of_group[range.clone()];
             }
             self.multiply(simd, rows);
         }
         for row in rest.chunks_exact(*stride) {
-            self.multiply(simd, [in_doubles(&row[range.clone()], &mut room[..range.len()])]);
+            self.multiply(simd, [&row[range.clone()]]);
         }
     }
 
     /// Some rows' part of the image.
     #[inline(always)]
-    fn multiply<S: Simd, const N: usize>(&mut self, simd: S, rows: [&[f64]; N]) {
+    fn multiply<S: Simd, const N: usize>(&mut self, simd: S, rows: [&[T]; N]) {
         let mut bound = self.bound;
         for (vectors, image) in self.vectors.iter().zip(&mut self.image.vectors) {
             // With the first of them.
             let sums = match bound.take() {
                 Some(bound) => {
-                    let (sums, magnitudes) = products::<S, N, true>(simd, rows, vectors, bound);
+                    let (sums, magnitudes) = products::<S, T, N, true>(simd, rows, vectors, bound);
                     self.image.bound.extend(magnitudes);
                     sums
                 }
-                None => products::<S, N, false>(simd, rows, vectors, &[]).0,
+                None => products::<S, T, N, false>(simd, rows, vectors, &[]).0,
             };
             for sums in sums {
                 for (all, sum) in image.iter_mut().zip(sums) {
@@ -107,47 +105,64 @@ impl<T: Real> Pass<'_, T> {
     }
 }
 
+/// How many elements of a row are taken for doubles at a time.
+const CHUNK: usize = 64;
+
 /// The products of each row with each vector, and of its magnitudes with the bound if that is asked for.
 #[inline(always)]
-fn products<S: Simd, const N: usize, const BOUND: bool>(
+fn products<S: Simd, T: Real, const N: usize, const BOUND: bool>(
     simd: S,
-    rows: [&[f64]; N],
+    rows: [&[T]; N],
     vectors: &Vectors,
     bound: &[f64],
 ) -> ([[f64; AT_ONCE]; N], [f64; N]) {
-    // All of one length, so that no index is checked.
-    let len = rows[0].len();
-    let count = len / S::F64_LANES;
-    let wide = rows.map(|row| &S::as_simd_f64s(row).0[..count]);
-    let [x, y] = [&vectors[0], &vectors[1]].map(|vector| &S::as_simd_f64s(vector).0[..count]);
-    let most = S::as_simd_f64s(bound).0;
-    let most = if BOUND { &most[..count] } else { most };
     let zero = simd.splat_f64s(0.0);
     let (mut sums, mut magnitudes) = ([[zero; AT_ONCE]; N], [zero; N]);
-    for at in 0..count {
-        for row in 0..N {
-            let element = wide[row][at];
-            sums[row][0] = simd.mul_add_e_f64s(element, x[at], sums[row][0]);
-            sums[row][1] = simd.mul_add_e_f64s(element, y[at], sums[row][1]);
-            if BOUND {
-                magnitudes[row] = simd.mul_add_e_f64s(simd.abs_f64s(element), most[at], magnitudes[row]);
+    let (mut last, mut last_magnitudes) = ([[0.0; AT_ONCE]; N], [0.0; N]);
+    let mut room = [[0.0; CHUNK]; N];
+    for start in (0..rows[0].len()).step_by(CHUNK) {
+        let end = rows[0].len().min(start + CHUNK);
+        let mut elements = [&[][..]; N];
+        for ((some, room), row) in elements.iter_mut().zip(&mut room).zip(rows) {
+            *some = in_doubles(&row[start..end], room);
+        }
+        // All of one length, so that no index is checked.
+        let count = (end - start) / S::F64_LANES;
+        let mut wide = [&[][..]; N];
+        for (wide, some) in wide.iter_mut().zip(elements) {
+            *wide = &S::as_simd_f64s(some).0[..count];
+        }
+        let x = &S::as_simd_f64s(&vectors[0][start..end]).0[..count];
+        let y = &S::as_simd_f64s(&vectors[1][start..end]).0[..count];
+        let most = if BOUND { &S::as_simd_f64s(&bound[start..end]).0[..count] } else { &[] };
+        for at in 0..count {
+            for row in 0..N {
+                let element = wide[row][at];
+                sums[row][0] = simd.mul_add_e_f64s(element, x[at], sums[row][0]);
+                sums[row][1] = simd.mul_add_e_f64s(element, y[at], sums[row][1]);
+                if BOUND {
+                    magnitudes[row] = simd.mul_add_e_f64s(simd.abs_f64s(element), most[at], magnitudes[row]);
+                }
+            }
+        }
+        for column in count * S::F64_LANES..end - start {
+            for row in 0..N {
+                let element = elements[row][column];
+                last[row][0] += element * vectors[0][start + column];
+                last[row][1] += element * vectors[1][start + column];
+                if BOUND {
+                    last_magnitudes[row] += element.abs() * bound[start + column];
+                }
             }
         }
     }
-    let mut sums = sums.map(|sums| sums.map(|sum| simd.reduce_sum_f64s(sum)));
-    let mut magnitudes = magnitudes.map(|sum| simd.reduce_sum_f64s(sum));
-    for column in count * S::F64_LANES..len {
-        for (row, elements) in rows.iter().enumerate() {
-            let element = elements[column];
-            for (sum, vector) in sums[row].iter_mut().zip(vectors) {
-                *sum += element * vector[column];
-            }
-            if BOUND {
-                magnitudes[row] += element.abs() * bound[column];
-            }
+    for row in 0..N {
+        for (last, sum) in last[row].iter_mut().zip(sums[row]) {
+            *last += simd.reduce_sum_f64s(sum);
         }
+        last_magnitudes[row] += simd.reduce_sum_f64s(magnitudes[row]);
     }
-    (sums, magnitudes)
+    (last, last_magnitudes)
 }
 
 /// These elements as doubles, in as much room unless they are doubles already.

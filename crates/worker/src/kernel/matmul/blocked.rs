@@ -20,18 +20,24 @@ pub(super) use tile::Lanes;
 use tile::{PAIR, Place, ROWS};
 
 /// The largest block: of so many terms, rows and columns. With these, and doubles, that of `a` has 400 kB, that of `b`
-/// 2.8 MB, and the panel of `b` that is read over and over 22 kB.
+/// 2.8 MB, and the panel of `b` that is read over and over 22 kB. Twice as many rows or columns of floats gain nothing.
 const BLOCK: Block = Block { terms: 344, rows: 144, columns: 1024 };
 
 /// Below this, `faer` has better ways.
 const LEAST: usize = 64;
 
-/// How many multiply-adds are worth a thread of their own.
-const SHARED: u64 = 1 << 25;
+/// How much is done at a time: multiply-adds times the bytes of an element, and rows.
+pub(super) struct Share {
+    /// Where another thread is idle: half as many multiply-adds are not worth its start.
+    pub(super) helped: u64,
+    /// Where none is: a second's. The same blocks of `a` are packed again afterwards.
+    pub(super) alone: u64,
+    /// Rows are listed, so many at a time.
+    pub(super) rows: usize,
+}
 
-/// How many are done by one thread before it looks whether another is idle: a second's at most, since the same blocks
-/// are packed again afterwards.
-const ALONE: u64 = 1 << 34;
+/// What is best.
+pub(super) const SHARE: Share = Share { helped: 1 << 28, alone: 1 << 37, rows: 1 << 16 };
 
 #[derive(Clone, Copy)]
 struct Block {
@@ -58,9 +64,7 @@ impl Block {
 /// Whether a product of this shape is better done by these loops.
 pub(super) fn suits(shape: [usize; 3]) -> bool {
     #[cfg(target_arch = "x86_64")]
-    let processor = is_x86_feature_detected!("avx2")
-        && is_x86_feature_detected!("fma")
-        && !is_x86_feature_detected!("avx512f");
+    let processor = matches!(Arch::new(), Arch::V3(_)) && !is_x86_feature_detected!("avx512f");
     #[cfg(not(target_arch = "x86_64"))]
     let processor = false;
     processor && shape.into_iter().all(|length| length >= LEAST)
@@ -84,10 +88,15 @@ pub(super) fn multiply<T: Lanes>(
     a: &[T],
     b: &[T],
     [_, k, n]: [usize; 3],
+    share: &Share,
     cancel: &Cancel,
 ) -> Result<(), TaskError> {
-    let mut rows: Vec<&mut [T]> = c.chunks_exact_mut(n).collect();
-    parts(Product { c: &mut rows, a, b: Columns { elements: b, stride: n, first: 0 }, k, cancel })
+    let b = Columns { elements: b, stride: n, first: 0 };
+    for (c, a) in c.chunks_mut(share.rows * n).zip(a.chunks(share.rows * k)) {
+        let mut rows: Vec<&mut [T]> = c.chunks_exact_mut(n).collect();
+        parts(Product { c: &mut rows, a, b, k, cancel }, share)?;
+    }
+    Ok(())
 }
 
 /// A part of the product: some rows of it, or some columns of them.
@@ -100,17 +109,17 @@ struct Product<'p, 'c, T> {
 }
 
 /// Cuts off a part that is small enough, and gives halves away while somebody is idle.
-fn parts<T: Lanes>(product: Product<'_, '_, T>) -> Result<(), TaskError> {
+fn parts<T: Lanes>(product: Product<'_, '_, T>, share: &Share) -> Result<(), TaskError> {
     let Product { c, a, b, k, cancel } = product;
     let (m, n) = (c.len(), c.first().map_or(0, |row| row.len()));
-    let column = (m as u64).saturating_mul(k as u64);
-    let multiply_adds = column.saturating_mul(n as u64);
+    let column = (m as u64).saturating_mul((k * size_of::<T>()) as u64);
     let help = cancel.has_help();
-    if m.max(n) <= LEAST || multiply_adds <= if help { SHARED } else { ALONE } {
+    let most = if help { share.helped } else { share.alone };
+    if m.max(n) <= LEAST || column.saturating_mul(n as u64) <= most {
         return Arch::new().dispatch(Product { c, a, b, k, cancel });
     }
     // Whole blocks of columns, for which each block of `b` is packed once. There are fewer than `n`.
-    let strip = (ALONE / column) as usize / BLOCK.columns * BLOCK.columns;
+    let strip = (share.alone / column) as usize / BLOCK.columns * BLOCK.columns;
     let (by_rows, middle) = match strip {
         1.. if !help => (false, strip),
         // Halves start at whole panels.
@@ -119,16 +128,16 @@ fn parts<T: Lanes>(product: Product<'_, '_, T>) -> Result<(), TaskError> {
     if by_rows {
         let ((a_top, a_bottom), (top, bottom)) = (a.split_at(middle * k), c.split_at_mut(middle));
         both(cancel.join(
-            || parts(Product { c: top, a: a_top, b, k, cancel }),
-            || parts(Product { c: bottom, a: a_bottom, b, k, cancel }),
+            || parts(Product { c: top, a: a_top, b, k, cancel }, share),
+            || parts(Product { c: bottom, a: a_bottom, b, k, cancel }, share),
         ))
     } else {
         let (mut left, mut right): (Vec<_>, Vec<_>) =
             c.iter_mut().map(|row| row.split_at_mut(middle)).unzip();
         let b_right = Columns { first: b.first + middle, ..b };
         both(cancel.join(
-            || parts(Product { c: &mut left, a, b, k, cancel }),
-            || parts(Product { c: &mut right, a, b: b_right, k, cancel }),
+            || parts(Product { c: &mut left, a, b, k, cancel }, share),
+            || parts(Product { c: &mut right, a, b: b_right, k, cancel }, share),
         ))
     }
 }

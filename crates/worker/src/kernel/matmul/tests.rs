@@ -1,4 +1,4 @@
-use super::*;
+use super::{blocked::Share, *};
 use crate::cores::Cores;
 use proptest::prelude::*;
 use sgdt_proto::{
@@ -79,16 +79,22 @@ fn assert_is_naive<T: Multiplied>(m: usize, k: usize, n: usize, seed: u64) {
     )
     .unwrap();
     assert_near(&c, &expected);
-    assert_near(&in_blocks(&a, &b, [m, k, n], &Cancel::new()), &expected);
+    assert_near(&in_blocks(&a, &b, [m, k, n], &SHARE, &Cancel::new()), &expected);
 }
 
 /// As it is done where that is faster than `faer`; the product is written over something else.
-fn in_blocks<T: Multiplied>(a: &[T], b: &[T], [m, k, n]: [usize; 3], cancel: &Cancel) -> Vec<T> {
+fn in_blocks<T: Multiplied>(
+    a: &[T],
+    b: &[T],
+    [m, k, n]: [usize; 3],
+    share: &Share,
+    cancel: &Cancel,
+) -> Vec<T> {
     let mut c = vec![T::unit(1, 2); m * n];
     if [m, k, n].contains(&0) {
         c.fill(T::default());
     } else {
-        blocked::multiply(&mut c, a, b, [m, k, n], cancel).unwrap();
+        blocked::multiply(&mut c, a, b, [m, k, n], share, cancel).unwrap();
     }
     c
 }
@@ -112,9 +118,9 @@ proptest! {
         assert_near::<f64>(&product(dense(m, k, a.clone()), dense(k, n, b.clone())), &expected);
         let short = |numbers: Vec<f64>| numbers.into_iter().map(|x| x as f32).collect::<Vec<_>>();
         let (short_a, short_b) = (short(a.clone()), short(b.clone()));
-        assert_near(&in_blocks(&short_a, &short_b, [m, k, n], &Cancel::new()), &expected);
+        assert_near(&in_blocks(&short_a, &short_b, [m, k, n], &SHARE, &Cancel::new()), &expected);
         assert_near::<f32>(&product(dense(m, k, short_a), dense(k, n, short_b)), &expected);
-        assert_near(&in_blocks(&a, &b, [m, k, n], &Cancel::new()), &expected);
+        assert_near(&in_blocks(&a, &b, [m, k, n], &SHARE, &Cancel::new()), &expected);
     }
 }
 
@@ -138,10 +144,16 @@ fn blocks_of_all_sizes_make_the_naive_product_whoever_computes_them() {
 
 fn assert_in_blocks<T: Multiplied + std::fmt::Debug>(shape @ [m, k, n]: [usize; 3]) {
     let (a, b) = (made::<T>(m, k, 1), made::<T>(k, n, 2));
-    let alone = in_blocks(&a, &b, shape, &Cancel::new());
-    assert_near(&alone, &naive(&a, &b, m, k, n));
-    let helped = Cancel::new().helped_by(&Cores::new(7));
-    assert!(in_blocks(&a, &b, shape, &helped) == alone, "{m} x {k} x {n} of {}", T::ELEMENT);
+    let whole = in_blocks(&a, &b, shape, &SHARE, &Cancel::new());
+    assert_near(&whole, &naive(&a, &b, m, k, n));
+    // Strips of one block of columns of 128 rows; halves of halves; and a few rows at a time.
+    let few = Share { helped: 1 << 16, alone: 1024 * (128 * k * size_of::<T>()) as u64, rows: 128 };
+    for share in [SHARE, few, Share { alone: 1 << 16, ..SHARE }] {
+        for cancel in [Cancel::new(), Cancel::new().helped_by(&Cores::new(7))] {
+            let parts = in_blocks(&a, &b, shape, &share, &cancel);
+            assert!(parts == whole, "{m} x {k} x {n} of {}", T::ELEMENT);
+        }
+    }
 }
 
 #[test]
@@ -149,7 +161,7 @@ fn a_product_in_blocks_stops_when_its_time_is_up() {
     let n = 1500;
     let zeros = vec![0.0; n * n];
     let cancel = Cancel::new().started(Some(Duration::from_millis(5)));
-    let result = blocked::multiply(&mut zeros.clone(), &zeros, &zeros, [n; 3], &cancel);
+    let result = blocked::multiply(&mut zeros.clone(), &zeros, &zeros, [n; 3], &SHARE, &cancel);
     assert_eq!(result.unwrap_err().code, ErrorCode::Timeout);
 }
 
