@@ -1,5 +1,5 @@
-//! NumPy's `.npy` files, the part of them that tasks take: lists of 64-bit integers or doubles, and matrices
-//! of doubles or of floats of 32 bits.
+//! NumPy's `.npy` files, the part of them that tasks take: lists of 64-bit integers, with or without a sign, or of
+//! doubles, and matrices of doubles or of floats of 32 bits.
 //!
 //! A file's header is hostile until it is read: [`header`] bounds and parses it, and nothing is allocated
 //! before the shape it claims is known to be that of the file's size. The numbers are then read straight into
@@ -47,6 +47,8 @@ enum Reason {
     Unreadable(#[from] io::Error),
     #[error("not a regular file")]
     NotAFile,
+    #[error("it became shorter while it was read")]
+    Shrunk,
     #[error("{0}")]
     Header(#[from] HeaderError),
     #[error("its dtype is {dtype} and its shape {shape}; {wanted}")]
@@ -94,7 +96,7 @@ pub fn read_matrix(path: &Path) -> Result<Matrix, NpyError> {
     read().map_err(|reason| NpyError { path: path.to_owned(), reason })
 }
 
-/// Reads a list of integers or doubles, as keys.
+/// Reads a list of 64-bit integers or doubles, as keys.
 ///
 /// # Errors
 /// As for [`read_matrix`].
@@ -116,7 +118,7 @@ pub struct Unread {
     pub file: File,
 }
 
-/// Opens a list of integers or doubles, however long.
+/// Opens a list of 64-bit integers or doubles, however long.
 ///
 /// # Errors
 /// As for [`read_matrix`].
@@ -172,8 +174,10 @@ fn words(file: &mut File, bytes: u64) -> Result<Vec<u64>, Reason> {
         _ => return Err(Reason::TooLarge(bytes)),
     };
     let mut words = try_zeroed_vec(len.div_ceil(size_of::<u64>())).map_err(|()| Reason::Memory(len))?;
-    file.read_exact(&mut cast_slice_mut(&mut words)[..len])?;
-    Ok(words)
+    match file.read_exact(&mut cast_slice_mut(&mut words)[..len]) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(Reason::Shrunk),
+        read => Ok(read.map(|()| words)?),
+    }
 }
 
 fn unsupported(header: &Header, wanted: &'static str) -> Reason {

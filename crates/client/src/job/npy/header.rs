@@ -75,9 +75,12 @@ pub enum HeaderError {
     /// The file cannot be read.
     #[error("{0}")]
     Unreadable(io::Error),
-    /// The file does not begin like one, or ends in its header.
+    /// The file does not begin like one.
     #[error("not a .npy file")]
     NotNpy,
+    /// It begins like one.
+    #[error("it ends within its header: was it copied whole?")]
+    CutOff,
     /// Written in a later version.
     #[error("its .npy format is version {0}.{1}; 1, 2 and 3 can be read")]
     Version(u8, u8),
@@ -106,21 +109,25 @@ impl Header {
 /// # Errors
 /// See [`HeaderError`].
 pub fn read(file: &mut impl Read) -> Result<(Header, u64), HeaderError> {
-    let ended = |error: io::Error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => HeaderError::NotNpy,
-        _ => HeaderError::Unreadable(error),
+    let ends = |as_what| {
+        move |error: io::Error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => as_what,
+            _ => HeaderError::Unreadable(error),
+        }
     };
-    let mut start = [0; 10];
-    file.read_exact(&mut start).map_err(ended)?;
-    let [magic @ .., major, minor, low, high] = start;
+    let mut magic = [0; 6];
+    file.read_exact(&mut magic).map_err(ends(HeaderError::NotNpy))?;
     if magic != MAGIC {
         return Err(HeaderError::NotNpy);
     }
+    let mut rest = [0; 4];
+    file.read_exact(&mut rest).map_err(ends(HeaderError::CutOff))?;
+    let [major, minor, low, high] = rest;
     let (length, before) = match (major, minor) {
         (1, 0) => (u32::from(u16::from_le_bytes([low, high])), 10),
         (2 | 3, 0) => {
             let mut rest = [0; 2];
-            file.read_exact(&mut rest).map_err(ended)?;
+            file.read_exact(&mut rest).map_err(ends(HeaderError::CutOff))?;
             (u32::from_le_bytes([low, high, rest[0], rest[1]]), 12)
         }
         _ => return Err(HeaderError::Version(major, minor)),
@@ -129,7 +136,7 @@ pub fn read(file: &mut impl Read) -> Result<(Header, u64), HeaderError> {
         return Err(HeaderError::TooLong(length));
     }
     let mut text = vec![0; length as usize];
-    file.read_exact(&mut text).map_err(ended)?;
+    file.read_exact(&mut text).map_err(ends(HeaderError::CutOff))?;
     Ok((parse(&text)?, before + u64::from(length)))
 }
 
@@ -256,6 +263,11 @@ mod tests {
         }
     }
 
+    /// A header of version 1 with this text.
+    fn bytes_of(text: &[u8]) -> Vec<u8> {
+        [MAGIC, &[1, 0], &(text.len() as u16).to_le_bytes(), text].concat()
+    }
+
     #[test]
     fn all_versions_are_read_and_no_length_is_believed() {
         let text = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1,)}";
@@ -265,11 +277,14 @@ mod tests {
             bytes[8..12].copy_from_slice(&u32::MAX.to_le_bytes());
             assert!(matches!(read(&mut bytes.as_slice()), Err(HeaderError::TooLong(u32::MAX))));
             bytes[8..12].copy_from_slice(&60_000u32.to_le_bytes());
-            assert!(matches!(read(&mut bytes.as_slice()), Err(HeaderError::NotNpy)));
+            assert!(matches!(read(&mut bytes.as_slice()), Err(HeaderError::CutOff)));
         }
         let later = [MAGIC, &[4, 0, 0, 0]].concat();
         assert!(matches!(read(&mut later.as_slice()), Err(HeaderError::Version(4, 0))));
-        for short in [&b""[..], b"\x93NUMPY", b"\x93NUMPX\x01\x00\x00\x00", b"PK\x03\x04 a zip file"] {
+        for length in MAGIC.len()..bytes_of(text).len() {
+            assert!(matches!(read(&mut &bytes_of(text)[..length]), Err(HeaderError::CutOff)), "{length}");
+        }
+        for short in [&b""[..], b"\x93NUMP", b"\x93NUMPX\x01\x00\x00\x00", b"PK\x03\x04 a zip file"] {
             assert!(matches!(read(&mut &*short), Err(HeaderError::NotNpy)), "{short:?}");
         }
     }

@@ -45,29 +45,28 @@ impl Factored {
     ) -> Result<(), TaskError> {
         let Self { core, twos } = self;
         let number = Natural::from_owned_limbs_asc(core) << twos;
-        if let Form::Decimal { zeros } = form {
-            decimal::write(&number, cancel, &mut sink)?;
-            let text = [b'0'; PIECE];
-            let mut left = zeros;
-            while left > 0 {
-                cancel.check()?;
-                let now = left.min(PIECE as u64);
-                sink(&text[..now as usize])?;
-                left -= now;
-            }
-            return Ok(());
-        }
-        let limbs = number.into_limbs_asc();
         match form {
+            Form::Decimal { zeros } => {
+                decimal::write(&number, cancel, &mut sink)?;
+                let text = [b'0'; PIECE];
+                let mut left = zeros;
+                while left > 0 {
+                    cancel.check()?;
+                    let now = left.min(PIECE as u64);
+                    sink(&text[..now as usize])?;
+                    left -= now;
+                }
+            }
             Form::Raw => {
-                let bytes: &[u8] = bytemuck::cast_slice(&limbs);
+                let bytes: &[u8] = bytemuck::cast_slice(number.as_limbs_asc());
                 let len = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
                 for piece in bytes[..len].chunks(PIECE) {
                     cancel.check()?;
                     sink(piece)?;
                 }
             }
-            Form::Hex | Form::Decimal { .. } => {
+            Form::Hex => {
+                let limbs = number.as_limbs_asc();
                 let mut text = format!("{:x}", limbs.last().copied().unwrap_or(0));
                 for limbs in limbs[..limbs.len().saturating_sub(1)].rchunks(PIECE / 16) {
                     cancel.check()?;

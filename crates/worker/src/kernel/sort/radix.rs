@@ -1,4 +1,4 @@
-//! Sorting by 64-bit keys, in place but for half a MiB, in time linear in the number of items.
+//! Sorting by 64-bit keys, in place but for 256 KiB a thread, in time linear in the number of items.
 //!
 //! - [`deal`] takes a large slice apart by its keys' leading bits;
 //! - [`leaf`] sorts what fits in a cache, by the bits that follow;

@@ -165,6 +165,9 @@ fn end_of_equals<T: Keyed>(items: &[T], start: usize, cancel: &Cancel) -> Result
     Ok(end)
 }
 
+/// How many bytes of strings are compared between two looks at the cancel handle.
+const COMPARED: usize = 1 << 22;
+
 /// For how many bytes from `depth` on all strings agree.
 fn common_prefix<'a, T: Keyed>(
     items: &[T],
@@ -174,13 +177,17 @@ fn common_prefix<'a, T: Keyed>(
 ) -> Result<usize, TaskError> {
     let Some((first, rest)) = items.split_first() else { return Ok(0) };
     let mut common = &text(first)[depth..];
-    for block in rest.chunks(BLOCK) {
-        cancel.check()?;
-        for item in block {
-            common = &common[..agreement(common, &text(item)[depth..])];
-            if common.is_empty() {
-                return Ok(0);
-            }
+    // How many bytes were looked at since somebody asked. A string is a cache line at least.
+    let mut seen = usize::MAX;
+    for item in rest {
+        if seen > COMPARED {
+            cancel.check()?;
+            seen = 0;
+        }
+        common = &common[..agreement(common, &text(item)[depth..])];
+        seen += common.len() + 64;
+        if common.is_empty() {
+            return Ok(0);
         }
     }
     Ok(common.len())
