@@ -4,6 +4,7 @@
 #
 # usage: scripts/bench-verify.sh [ROUNDS=7] [SIZE...]
 source "$(dirname "$0")/cluster.bash" >&2
+export LC_ALL=C # a point in decimal fractions
 
 rounds=${1:-7}
 [[ $rounds =~ ^[1-9][0-9]*$ ]] || { echo "usage: scripts/bench-verify.sh [ROUNDS] [SIZE...]" >&2; exit 2; }
@@ -20,7 +21,7 @@ line() { printf '{"id":"%s","task":"matmul","dtype":"%s","a":%s,"b":%s,"output":
 # seconds TASKS [FLAG]: how long a job takes.
 seconds() {
     local begun=$EPOCHREALTIME
-    client run "$1" --output "$work/results.jsonl" "${@:2}" 2>/dev/null
+    client run "$1" --output "$work/results.jsonl" "${@:2}" 2>"$work/client.log" || fail "client run $* failed"
     awk -v begun="$begun" -v ended="$EPOCHREALTIME" 'BEGIN { print ended - begun }'
 }
 
@@ -36,14 +37,16 @@ for size; do
             random="{\"random\":[$size,$size],\"seed\":$seed}"
             line "$seed" "$dtype" "$random" "$random" "$work/factor-$seed.npy"
         done >"$work/factors.jsonl"
-        client run "$work/factors.jsonl" --output "$work/results.jsonl" 2>/dev/null
+        seconds "$work/factors.jsonl" >/dev/null
         factor() { printf '{"npy":"%s"}' "$work/factor-$(($1 % 4 + 1)).npy"; }
         for ((task = 0; task < count; task++)); do
             line "$task" "$dtype" "$(factor "$task")" "$(factor $((task / 4)))" "$work/product-$task.npy"
         done >"$work/tasks.jsonl"
         seconds "$work/tasks.jsonl" >/dev/null
         for ((round = 0; round < rounds; round++)); do
-            echo "$(seconds "$work/tasks.jsonl") $(seconds "$work/tasks.jsonl" --verify)"
+            without=$(seconds "$work/tasks.jsonl")
+            with=$(seconds "$work/tasks.jsonl" --verify)
+            echo "$without $with"
         done >"$work/took"
         without=$(cut -d' ' -f1 "$work/took" | median)
         with=$(cut -d' ' -f2 "$work/took" | median)

@@ -2,13 +2,14 @@
 //! answers.
 
 use harness::{
+    binaries::programs,
     cluster::Cluster,
     job::Job,
     npy,
     reference::{Matrix, close, is_factorial, word},
 };
 use serde_json::json;
-use std::{fs, os::unix::fs::symlink, process::Command};
+use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
 
 fn encode(matrix: &Matrix) -> Vec<u8> {
     npy::encode("<f8", &[matrix.rows, matrix.columns], matrix.elements.iter().map(|x| x.to_le_bytes()))
@@ -143,14 +144,29 @@ fn no_task_writes_over_the_tasks_or_the_results_of_its_job() {
     let tasks = tasks.join("\n");
     fs::write(terminal.path("tasks.jsonl"), &tasks).unwrap();
     symlink(terminal.path("results.jsonl"), terminal.path("link")).unwrap();
-    let mut command = terminal.command(&harness::binaries::programs().client);
-    command.args(["--local", "2", "run", "tasks.jsonl", "--output", "results.jsonl"]);
-    let run = terminal.finish(terminal.spawn("client", command)).expect(1);
-    assert_eq!(fs::read_to_string(terminal.path("tasks.jsonl")).unwrap(), tasks);
-    let results = fs::read_to_string(terminal.path("results.jsonl")).unwrap();
-    assert_eq!(results.lines().count(), 4, "{results}");
-    for line in results.lines() {
-        assert_eq!(line.contains("name another output"), !line.contains(r#""id":"own""#), "{line}");
+    for run in [
+        "run tasks.jsonl --output results.jsonl",
+        "run - <tasks.jsonl >results.jsonl",
+        "run tasks.jsonl --output results.jsonl --resume",
+    ] {
+        if run.ends_with("--resume") {
+            // All but the first line are to be done again.
+            let results = fs::read_to_string(terminal.path("results.jsonl")).unwrap();
+            fs::write(terminal.path("results.jsonl"), results.split_inclusive('\n').next().unwrap()).unwrap();
+        }
+        let mut command = terminal.command(Path::new("/bin/sh"));
+        command.args(["-c", &format!(r#""$0" --local 2 {run}"#)]).arg(&programs().client);
+        let stderr = terminal.finish(terminal.spawn("client", command)).expect(1).stderr;
+        assert_eq!(fs::read_to_string(terminal.path("tasks.jsonl")).unwrap(), tasks);
+        let results = fs::read_to_string(terminal.path("results.jsonl")).unwrap();
+        assert_eq!(results.lines().count(), 4, "{run}: {results}");
+        for line in results.lines() {
+            assert_eq!(
+                line.contains("name another output"),
+                !line.contains(r#""id":"own""#),
+                "{run}: {line}"
+            );
+        }
+        assert!(terminal.path("c.npy").exists(), "{run}: {stderr}");
     }
-    assert!(terminal.path("c.npy").exists(), "{}", run.stderr);
 }

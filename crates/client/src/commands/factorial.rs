@@ -51,8 +51,7 @@ pub(super) async fn run(
         to.and_then(Destination::takes_bytes).map_err(CommandError::Input)?;
     }
     let output = output.filter(|path| path != Path::new("-"));
-    let is_something = |path: &PathBuf| path.metadata().is_ok_and(|about| about.is_file() && about.len() > 0);
-    let old = output.clone().filter(is_something);
+    let path = output.clone();
     let output = output.map(|path| Destination::new(&path)).transpose().map_err(CommandError::Input)?;
     let spec = |&n: &u64| {
         let input = Input { n, summary: format == NumberFormat::Digits };
@@ -81,7 +80,6 @@ pub(super) async fn run(
     let mut early = BTreeMap::new();
     let mut next = 0;
     let out = blocking(move || Out::begin(output)).await.map_err(CommandError::Task)?;
-    let old = old.filter(|_| out.replaces());
     let mut told = Told { planner: &planner, interrupt, out, count: 0, status: ExitStatus::Success };
     while let Some(Some(result)) = interrupt.token().run_until_cancelled(results.next()).await {
         let (index, result) = result?;
@@ -103,21 +101,15 @@ pub(super) async fn run(
         }
     }
     let Told { out, count, status, .. } = told;
-    let is_enough = match status {
-        ExitStatus::Success => true,
-        // Whoever ends the program wants what is done.
-        _ if interrupt.token().is_cancelled() => count > 0,
-        _ => false,
-    };
-    match old {
-        // A part of what was asked for is better than nothing, and worse than what was there.
-        Some(old) if !is_enough => {
-            complain(&format_args!(
-                "{} is as it was: not all that was to replace it is there",
-                old.display()
-            ));
-        }
-        _ => blocking(move || out.finish()).await.map_err(CommandError::Task)?,
+    let is_something = |path: &PathBuf| path.metadata().is_ok_and(|about| about.is_file() && about.len() > 0);
+    let old = path.filter(|path| out.replaces() && is_something(path));
+    // A part of what was asked for is better than nothing, and worse than what was there; but whoever ends the program
+    // wants what is done.
+    let is_enough = count > 0 && (old.is_none() || interrupt.token().is_cancelled());
+    if status == ExitStatus::Success || is_enough {
+        blocking(move || out.finish()).await.map_err(CommandError::Task)?;
+    } else if let Some(old) = old {
+        complain(&format_args!("{} is as it was: not all that was to replace it is there", old.display()));
     }
     Ok(status)
 }
@@ -205,7 +197,7 @@ fn answers(planner: &Planner, asked: Vec<Asked>) -> Answers<'_> {
     let format = asked.first().map_or(NumberFormat::Decimal, |asked| asked.format);
     let (specs, mut planned): (Vec<_>, Vec<_>) =
         asked.into_iter().map(|asked| (asked.spec, asked.planned)).unzip();
-    // Of one among many nobody wants to know.
+    // Many are computed at the same time, and each would say something.
     let mut only = if planned.len() == 1 { planned.pop() } else { None };
     let results =
         client.map(stream::iter(specs)).map(move |(index, TaskResult { worker, run, output, .. })| {

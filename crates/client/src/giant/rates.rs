@@ -21,12 +21,13 @@ use sgdt_proto::{
         sort::{self, Keys, Number},
     },
 };
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant};
 
 /// At most so many slots are asked.
 const ASKED: u32 = 16;
-/// How often each.
+/// How often each, unless that takes too long.
 const ROUNDS: u32 = 4;
+const LONG: Duration = Duration::from_millis(100);
 /// The side of the matrices that are multiplied.
 const SIDE: u64 = 512;
 /// How many numbers are made and sorted, and how many bytes of lines.
@@ -63,7 +64,7 @@ fn usual_link(hands: &Hands) -> Link {
 async fn power(task: &Task, hands: &Hands, limits: Limits) -> Power {
     let slots = hands.slots().max(1);
     let (spec, work) = probe(task, limits);
-    let mut rate = 0.0f64;
+    let (begun, mut rate) = (Instant::now(), 0.0f64);
     if let Some(spec) = spec {
         for _ in 0..ROUNDS {
             let asked = (0..slots.min(ASKED)).map(|_| hands.run(spec.clone()));
@@ -73,6 +74,9 @@ async fn power(task: &Task, hands: &Hands, limits: Limits) -> Power {
             });
             // The fastest: whatever else goes on makes them slower, never faster.
             rate = rate.max(if run > 0.0 { work * count / run } else { 0.0 });
+            if count == 0.0 || begun.elapsed() > LONG {
+                break;
+            }
         }
     }
     Power { slots, rate: if rate > 0.0 { rate } else { task.usual_rate() } }

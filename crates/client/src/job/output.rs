@@ -47,7 +47,7 @@ impl WriteError {
 /// Writes to a file, anew; `-` is standard output.
 ///
 /// # Errors
-/// The file cannot be written, or another client is writing to it.
+/// The file cannot be written, or another client is reading or writing it.
 pub fn create(path: &Path, order: Order) -> Result<ResultWriter<Box<dyn Write + Send>>, WriteError> {
     if path == Path::new("-") {
         return Ok(ResultWriter::new(Box::new(Kept::new(io::stdout())), "standard output", order));
@@ -95,7 +95,7 @@ pub(super) fn open(path: &Path) -> Result<File, WriteError> {
     if regular {
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => {
-                return Err(WriteError::refused(path, "another client is writing to it"));
+                return Err(WriteError::refused(path, "another client is reading or writing it"));
             }
             // A file system without locks is not worth refusing.
             Ok(()) | Err(TryLockError::Error(_)) => {}
@@ -118,7 +118,7 @@ mod tests {
         first.push(0, b"line 0\n".to_vec()).unwrap();
         first.flush().unwrap();
         let error = create(&path, Order::AsFinished).err().unwrap();
-        assert!(error.to_string().ends_with(": another client is writing to it"), "{error}");
+        assert!(error.to_string().ends_with(": another client is reading or writing it"), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), "line 0\n", "the second must not have emptied it");
         drop(first);
         assert!(create(&path, Order::AsFinished).is_ok());

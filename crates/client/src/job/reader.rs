@@ -83,6 +83,8 @@ impl TaskReader<TaskFile> {
         match opened {
             Ok(file) => {
                 let base = path.parent().unwrap_or(Path::new(""));
+                // Several clients may read it, and none writes its results there. There may be no locks.
+                let _ = file.try_lock_shared();
                 let file = Box::new(Kept::new(file)) as _;
                 Ok(Self::new(BufReader::with_capacity(BLOCK, file), name, base, kinds))
             }

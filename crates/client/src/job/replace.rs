@@ -41,7 +41,7 @@ impl Destination {
     /// The file that the command line names; `-` is standard output.
     ///
     /// # Errors
-    /// `invalid-input`: its directory does not exist, or a running job has its tasks or results there.
+    /// `invalid-input`: its directory does not exist, or a job of this process has its tasks or results there.
     pub fn new(path: &Path) -> Result<Self, TaskError> {
         if path == Path::new("-") {
             return Ok(Self { shown: "standard output".to_owned(), place: Place::Stdout });
@@ -124,7 +124,7 @@ impl Destination {
             kept.try_reserve_exact(len)
                 .map_err(|_| TaskError::too_large(format!("there is no memory for {len} bytes")))?;
             kept.resize(len, 0);
-            Ok(Part { to: self.clone(), content: Content::Kept(kept) })
+            Ok(Part { to: self.clone(), content: Content::Held(kept) })
         };
         let Place::File(path) = &self.place else { return kept() };
         let (target, permissions) = match fs::metadata(path) {
@@ -182,8 +182,12 @@ pub struct Part {
 
 #[derive(Debug)]
 enum Content {
-    File { part: PartFile, target: PathBuf },
-    Kept(Vec<u8>),
+    File {
+        part: PartFile,
+        target: PathBuf,
+    },
+    /// Where parts cannot be written but in order.
+    Held(Vec<u8>),
     Finished,
 }
 
@@ -195,7 +199,7 @@ impl Part {
     pub fn write_at(&mut self, offset: usize, bytes: &[u8]) -> Result<(), TaskError> {
         let written = match &mut self.content {
             Content::File { part, .. } => part.file().write_all_at(bytes, offset as u64),
-            Content::Kept(kept) => {
+            Content::Held(kept) => {
                 match kept.get_mut(offset..).and_then(|rest| rest.get_mut(..bytes.len())) {
                     Some(place) => {
                         place.copy_from_slice(bytes);
@@ -216,7 +220,7 @@ impl Part {
     pub(super) fn truncate(&mut self, len: usize) -> Result<(), TaskError> {
         let cut = match &mut self.content {
             Content::File { part, .. } => part.file().set_len(len as u64),
-            Content::Kept(kept) => {
+            Content::Held(kept) => {
                 kept.truncate(len);
                 Ok(())
             }
@@ -235,7 +239,7 @@ impl Part {
                 let placed = part.take_place_of(&target);
                 placed.map(drop).map_err(|error| self.to.cannot(&error))
             }
-            Content::Kept(kept) => self.to.write(&[&kept]),
+            Content::Held(kept) => self.to.write(&[&kept]),
             Content::Finished => Ok(()),
         }
     }

@@ -81,7 +81,7 @@ pub enum ScanError {
 ///
 /// # Errors
 /// The file cannot be read or written, is not a regular file, holds something else than results, or another
-/// client is writing to it.
+/// client is reading or writing it.
 pub fn reopen(path: &Path, order: Order) -> Result<(ResultWriter<Box<dyn Write + Send>>, Done), WriteError> {
     let name = path.display().to_string();
     if path == Path::new("-") || (path.exists() && !path.is_file()) {
@@ -371,7 +371,7 @@ nonsense
                 .err()
                 .unwrap()
                 .to_string()
-                .ends_with("another client is writing to it")
+                .ends_with("another client is reading or writing it")
         );
         writer.push(0, b"{\"id\":\"new\",\"status\":\"ok\"}\n".to_vec()).unwrap();
         writer.finish().unwrap();

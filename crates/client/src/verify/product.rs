@@ -29,8 +29,8 @@ use std::borrow::Cow;
 /// How much some columns may be off together, in elements of average size.
 const ALLOWED: f64 = 0.375;
 
-/// No x has fewer columns, so that the check never takes more than an eighth of the product's arithmetic: of floats with
-/// more than some 196,000 terms they may be off by more.
+/// No x has fewer columns, so that the check of a product with many rows and columns takes an eighth of its arithmetic at
+/// most: of floats with more than some 196,000 terms they may be off by more.
 const LEAST: usize = 16;
 
 impl Checkable for Input {

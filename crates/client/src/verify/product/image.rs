@@ -174,7 +174,7 @@ fn in_doubles<'a, T: Real>(elements: &'a [T], room: &'a mut [f64]) -> &'a [f64] 
             for (wide, &element) in room.iter_mut().zip(elements) {
                 *wide = element.into();
             }
-            room
+            &room[..elements.len()]
         }
     }
 }
@@ -193,12 +193,15 @@ mod tests {
             (6, 31, 0..31),
             (7, 40, 9..37),
             (5, 3, 2..3),
+            (3, 64, 0..64),
+            (5, 150, 9..142),
+            (4, 131, 0..131),
         ] {
             let matrix: Vec<f64> = (0..rows * stride).map(|i| i as f64 - 20.0).collect();
             let columns = range.len();
             let vector = |scale: f64| (0..columns).map(|i| scale * i as f64).collect();
             let vectors = [[1.0, -3.0], [2.0, 7.0]].map(|scales| scales.map(vector));
-            let bound = vec![2.0; columns];
+            let bound: Vec<f64> = (0..columns).map(|i| 2.0 + i as f64).collect();
             let of_doubles = Columns { matrix: &matrix, stride, range: range.clone() };
             let Image { vectors: images, bound: magnitudes } = image(&of_doubles, &vectors, Some(&bound));
             // Small whole numbers: exact in any order.
@@ -206,7 +209,10 @@ mod tests {
                 for (image, vector) in images.iter().flatten().zip(vectors.iter().flatten()) {
                     assert_eq!(image[row], elements.iter().zip(vector).map(|(a, x)| a * x).sum::<f64>());
                 }
-                assert_eq!(magnitudes[row], elements.iter().map(|a| 2.0 * a.abs()).sum::<f64>());
+                assert_eq!(
+                    magnitudes[row],
+                    elements.iter().zip(&bound).map(|(a, b)| b * a.abs()).sum::<f64>()
+                );
             }
             let floats: Vec<f32> = matrix.iter().map(|&element| element as f32).collect();
             let of_floats = image(&Columns { matrix: &floats, stride, range }, &vectors, Some(&bound));

@@ -6,23 +6,28 @@
 //! "Engineering radix sort", Computing Systems 1993; in the order of swaps of Skarupke's ska sort, which lets them
 //! overlap).
 //!
+//! The buckets are then sorted one after the other, by two threads as soon as another is idle: parts of a list take
+//! longer than others where their keys are spread less evenly.
+//!
 //! Each deal leaves at most half of the items in one cell, or takes off the leading bits in which keys differ, so no
 //! order or distribution of keys can make it slow.
 
 use super::{
     BLOCK, LEAF_BYTES, Order,
     cells::{Cells, Span},
+    shared::SHARED,
 };
 use crate::cancel::Cancel;
 use sgdt_proto::task::TaskError;
+use std::iter;
 
 /// Large slices make about this many buckets: more run out of cache lines and page entries.
 const BUCKETS: usize = 400;
 
 /// Sorts a slice of any length.
-pub(super) fn deal<T: Copy>(
+pub(super) fn deal<T: Copy + Send>(
     items: &mut [T],
-    order: &Order<impl Fn(&T) -> u64, impl Fn(&mut [T], &mut Vec<T>)>,
+    order: &Order<impl Fn(&T) -> u64 + Sync, impl Fn(&mut [T], &mut Vec<T>) + Sync>,
     scratch: &mut Vec<T>,
     cancel: &Cancel,
 ) -> Result<(), TaskError> {
@@ -66,12 +71,45 @@ pub(super) fn deal<T: Copy>(
             }
         }
     }
-    let mut start = 0;
-    for (end, done) in ends.into_iter().zip(done) {
-        if !done {
-            deal(&mut items[start..end], order, scratch, cancel)?;
+    let starts = iter::once(0).chain(ends.iter().copied());
+    let buckets = starts.zip(&ends).zip(done).map(|((start, end), done)| Bucket { len: end - start, done });
+    each(items, &buckets.collect::<Vec<_>>(), order, scratch, cancel)
+}
+
+/// Items whose keys are between those of others.
+struct Bucket {
+    len: usize,
+    /// Whether all its keys are equal.
+    done: bool,
+}
+
+/// Sorts buckets that lie one after the other.
+fn each<T: Copy + Send>(
+    mut items: &mut [T],
+    mut buckets: &[Bucket],
+    order: &Order<impl Fn(&T) -> u64 + Sync, impl Fn(&mut [T], &mut Vec<T>) + Sync>,
+    scratch: &mut Vec<T>,
+    cancel: &Cancel,
+) -> Result<(), TaskError> {
+    while let Some((Bucket { len, done }, others)) = buckets.split_first() {
+        if items.len() > SHARED && !others.is_empty() && cancel.has_help() {
+            let (mut count, mut middle) = (1, *len);
+            while middle < items.len() / 2 && count + 1 < buckets.len() {
+                middle += buckets[count].len;
+                count += 1;
+            }
+            let ((left, right), (front, back)) = (items.split_at_mut(middle), buckets.split_at(count));
+            let (left, right) = cancel.join(
+                || each(left, front, order, scratch, cancel),
+                || each(right, back, order, &mut Vec::new(), cancel),
+            );
+            return left.and(right);
         }
-        start = end;
+        let (own, rest) = items.split_at_mut(*len);
+        if !done {
+            deal(own, order, scratch, cancel)?;
+        }
+        (items, buckets) = (rest, others);
     }
     Ok(())
 }

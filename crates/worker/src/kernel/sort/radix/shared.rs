@@ -9,7 +9,7 @@ use crate::cancel::Cancel;
 use sgdt_proto::task::TaskError;
 
 /// Shorter slices are sorted by one thread: they take some two milliseconds.
-const SHARED: usize = 1 << 18;
+pub(super) const SHARED: usize = 1 << 18;
 
 /// Sorts a slice, with the help of whoever is idle.
 pub(super) fn sort<T: Copy + Send>(
@@ -86,7 +86,10 @@ mod tests {
     use super::*;
     use crate::{cores::Cores, kernel::sort::radix};
     use sgdt_proto::{kind::random, task::ErrorCode};
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    };
 
     /// Of a task that is alone on a worker of so many slots.
     fn helped(cores: u32) -> Cancel {
@@ -141,6 +144,23 @@ mod tests {
             *item
         };
         radix::sort(&mut items, key, &mut Vec::new(), &helped(1)).unwrap();
+        assert!(elsewhere.load(Ordering::Relaxed) && items.is_sorted());
+    }
+
+    #[test]
+    fn a_core_that_is_idle_later_helps_with_the_buckets() {
+        let (here, elsewhere) = (std::thread::current().id(), AtomicBool::new(false));
+        // The other core is busy until items go to their buckets.
+        let cores = Cores::new(2);
+        let (_own, other) = (cores.occupy(), Mutex::new(Some(cores.occupy())));
+        let leaf = |items: &mut [u64], _: &mut Vec<u64>| {
+            other.lock().unwrap().take();
+            elsewhere.fetch_or(std::thread::current().id() != here, Ordering::Relaxed);
+            items.sort_unstable();
+        };
+        let mut items: Vec<u64> = (0..8 * SHARED as u64).map(|i| random::word(3, i)).collect();
+        let cancel = Cancel::new().helped_by(&cores);
+        radix::sort_with_leaves(&mut items, |item| *item, leaf, &mut Vec::new(), &cancel).unwrap();
         assert!(elsewhere.load(Ordering::Relaxed) && items.is_sorted());
     }
 
