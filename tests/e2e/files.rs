@@ -3,7 +3,7 @@
 
 use harness::{
     binaries::programs,
-    cluster::Cluster,
+    cluster::{Cluster, Run},
     job::Job,
     npy,
     reference::{Matrix, close, is_factorial, word},
@@ -154,9 +154,7 @@ fn no_task_writes_over_the_tasks_or_the_results_of_its_job() {
             let results = fs::read_to_string(terminal.path("results.jsonl")).unwrap();
             fs::write(terminal.path("results.jsonl"), results.split_inclusive('\n').next().unwrap()).unwrap();
         }
-        let mut command = terminal.command(Path::new("/bin/sh"));
-        command.args(["-c", &format!(r#""$0" --local 2 {run}"#)]).arg(&programs().client);
-        let stderr = terminal.finish(terminal.spawn("client", command)).expect(1).stderr;
+        let stderr = in_a_shell(&terminal, &format!(r#""$0" --local 2 {run}"#)).expect(1).stderr;
         assert_eq!(fs::read_to_string(terminal.path("tasks.jsonl")).unwrap(), tasks);
         let results = fs::read_to_string(terminal.path("results.jsonl")).unwrap();
         assert_eq!(results.lines().count(), 4, "{run}: {results}");
@@ -169,4 +167,52 @@ fn no_task_writes_over_the_tasks_or_the_results_of_its_job() {
         }
         assert!(terminal.path("c.npy").exists(), "{run}: {stderr}");
     }
+}
+
+/// Has a shell run this, with the client as `$0`.
+fn in_a_shell(terminal: &Cluster, script: &str) -> Run {
+    let mut command = terminal.command(Path::new("/bin/sh"));
+    command.args(["-c", script]).arg(&programs().client);
+    terminal.finish(terminal.spawn("shell", command))
+}
+
+#[test]
+fn results_do_not_go_to_the_end_of_the_tasks() {
+    let terminal = Cluster::start(0);
+    // Results would be read as tasks, and their results, too.
+    let tasks = Job::sleeps(2, 0).lines();
+    for run in ["run tasks >>tasks", "run - <tasks >>tasks", "run tasks 1<>tasks"] {
+        fs::write(terminal.path("tasks"), &tasks).unwrap();
+        let run = in_a_shell(&terminal, &format!(r#""$0" --local 1 {run}"#)).expect(2);
+        assert!(run.stderr.contains("it is the task file"), "{}", run.stderr);
+        assert_eq!(fs::read_to_string(terminal.path("tasks")).unwrap(), tasks);
+    }
+}
+
+#[test]
+fn a_file_behind_standard_output_is_not_replaced() {
+    let terminal = Cluster::start(0);
+    fs::write(terminal.path("in"), "b\na\n").unwrap();
+    for name in ["-", "/dev/stdout", "/dev/fd/1"] {
+        let script = format!(
+            r#"(echo one; "$0" factorial 5 --plan local -o {name}; "$0" sort in -o {name} --plan local; echo two) >out"#
+        );
+        in_a_shell(&terminal, &script).expect(0);
+        assert_eq!(fs::read_to_string(terminal.path("out")).unwrap(), "one\n120\na\nb\ntwo\n", "{name}");
+    }
+}
+
+#[test]
+fn no_results_go_to_a_file_that_another_client_reads_its_tasks_from() {
+    let cluster = Cluster::start(1);
+    // More than are read before some are done.
+    let tasks = Job::sleeps(100_000, 60_000).lines();
+    cluster.file("tasks.jsonl", &tasks);
+    cluster.file("other.jsonl", Job::sleeps(1, 0).lines());
+    let reading = cluster.client_spawn(&["run", "tasks.jsonl", "--output", "results.jsonl"]);
+    cluster.wait_workers("a task to run", |rows| rows[0].running > 0);
+    let other = cluster.client(&["run", "other.jsonl", "--output", "tasks.jsonl"]).expect(2);
+    assert!(other.stderr.contains("another client is reading or writing it"), "{}", other.stderr);
+    assert!(fs::read_to_string(cluster.path("tasks.jsonl")).unwrap() == tasks);
+    drop(reading);
 }

@@ -67,7 +67,8 @@ pub(super) async fn run(
             NumberFormat::Digits => planner.little(),
             _ => {
                 let name = (numbers.len() > 1).then(|| format!("the factorial of {n}"));
-                planner.plan(&Task::Factorial { n }, name.as_deref()).await
+                let decimal = format == NumberFormat::Decimal;
+                planner.plan(&Task::Factorial { n, decimal }, name.as_deref()).await
             }
         };
         Asked { n, spec, format, planned }
@@ -108,6 +109,10 @@ pub(super) async fn run(
     let is_enough = count > 0 && (old.is_none() || interrupt.token().is_cancelled());
     if status == ExitStatus::Success || is_enough {
         blocking(move || out.finish()).await.map_err(CommandError::Task)?;
+        if let Some(old) = old.filter(|_| count < numbers.len()) {
+            let (old, all) = (old.display(), numbers.len());
+            complain(&format_args!("{old} has {count} of {all} factorials, in place of what was there"));
+        }
     } else if let Some(old) = old {
         complain(&format_args!("{} is as it was: not all that was to replace it is there", old.display()));
     }

@@ -34,12 +34,18 @@ pub struct Tile {
 }
 
 impl Tile {
-    /// The bytes of its rows, each with its place in a product of so many columns, counted in bytes.
+    /// The bytes of its rows, each with its place in a product of so many columns, counted in bytes. Whole rows lie one
+    /// after the other there, too, and come together.
     pub fn placed(&self, columns: usize) -> impl Iterator<Item = (usize, &[u8])> {
         let size = self.element.size();
-        let rows = self.elements.as_bytes().chunks_exact((self.columns.len() * size).max(1));
+        let together = if self.columns.len() == columns { self.rows.len() } else { 1 };
+        let rows = self.elements.as_bytes().chunks_exact((together * self.columns.len() * size).max(1));
         let place = move |row| (row * columns + self.columns.start) * size;
-        self.rows.clone().zip(rows).map(move |(row, elements)| (place(row), elements))
+        self.rows
+            .clone()
+            .step_by(together.max(1))
+            .zip(rows)
+            .map(move |(row, elements)| (place(row), elements))
     }
 }
 
@@ -262,6 +268,9 @@ mod tests {
         let placed: Vec<_> = tile.placed(5).collect();
         let row = |elements: [f32; 2]| elements.map(f32::to_le_bytes).concat();
         assert_eq!(placed, [(28, &*row([1.0, 2.0])), (48, &*row([3.0, 4.0]))]);
+        let whole = Tile { columns: 0..2, ..tile };
+        let both = [row([1.0, 2.0]), row([3.0, 4.0])].concat();
+        assert_eq!(whole.placed(2).collect::<Vec<_>>(), [(8, &*both)]);
     }
 
     #[test]

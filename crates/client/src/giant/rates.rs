@@ -150,7 +150,7 @@ mod tests {
             Task::Matmul { shape: [1, 1, 1], element: Element::F32 },
             Task::Numbers { bytes: 1 },
             Task::Lines { bytes: 1 },
-            Task::Factorial { n: 1 },
+            Task::Factorial { n: 1, decimal: true },
         ] {
             let Rates { here, cluster } = measure(&task, &hands, Some(&hands), Limits::default()).await;
             let (there, link) = cluster.unwrap();

@@ -96,7 +96,7 @@ impl Whole {
                 Task::Matmul { shape: [a.rows, a.columns, b.columns], element: a.element }
             }
             Self::Sort { buffer, .. } => Task::Numbers { bytes: buffer.len() as u64 },
-            Self::Factorial { n } => Task::Factorial { n: *n },
+            Self::Factorial { n } => Task::Factorial { n: *n, decimal: true },
         }
     }
 

@@ -68,11 +68,9 @@ pub fn create(path: &Path, order: Order) -> Result<ResultWriter<Box<dyn Write + 
 /// # Errors
 /// Both are the same regular file, by whatever names.
 pub fn refuse_same_file(tasks: &Path, results: &Path) -> Result<(), WriteError> {
-    if results == Path::new("-") {
-        return Ok(());
-    }
-    // Behind standard input there may be a file, too.
-    let tasks = if tasks == Path::new("-") { Path::new(text::STDIN) } else { tasks };
+    // Behind standard input and output there may be files, too.
+    let behind = |path, standard| if path == Path::new("-") { Path::new(standard) } else { path };
+    let (tasks, results) = (behind(tasks, text::STDIN), behind(results, "/dev/stdout"));
     if results.is_file() && is_same_file(tasks, results).unwrap_or(false) {
         return Err(WriteError::refused(results, "it is the task file"));
     }

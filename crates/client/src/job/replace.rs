@@ -38,12 +38,13 @@ enum Place {
 }
 
 impl Destination {
-    /// The file that the command line names; `-` is standard output.
+    /// The file that the command line names; `-` is standard output, and so is a device of that name: a file behind it has
+    /// what others write, too, and is not replaced.
     ///
     /// # Errors
     /// `invalid-input`: its directory does not exist, or a job of this process has its tasks or results there.
     pub fn new(path: &Path) -> Result<Self, TaskError> {
-        if path == Path::new("-") {
+        if ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"].map(Path::new).contains(&path) {
             return Ok(Self { shown: "standard output".to_owned(), place: Place::Stdout });
         }
         Self::file(path.display().to_string(), path.to_owned())
@@ -258,8 +259,7 @@ pub fn located(name: &str, value: &str, base: &Path) -> Result<(String, PathBuf)
     Ok((shown, path))
 }
 
-/// Gives `path` a new content: these parts, one after the other. What is not a regular file (a pipe,
-/// `/dev/stdout`) is written to as it is; behind a symbolic link, it is the link's target that is replaced.
+/// Gives `path` a new content: these parts, one after the other. What is not a regular file, such as a pipe, is written to as it is; behind a symbolic link, it is the link's target that is replaced.
 ///
 /// # Errors
 /// The first thing that fails; the old file is then as it was.

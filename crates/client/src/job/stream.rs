@@ -5,7 +5,7 @@ use sgdt_proto::task::TaskError;
 use std::{fs::File, io::Write};
 
 /// A file in the making, of a length that nobody knows yet. One that is dropped before it is finished leaves nothing
-/// behind; what is not a regular file (a pipe, `/dev/stdout`) is written to at once.
+/// behind; what is not a regular file (a pipe, standard output) is written to at once.
 #[derive(Debug)]
 pub struct Stream {
     to: Destination,

@@ -28,6 +28,8 @@ pub enum Task {
     Factorial {
         /// Of which number.
         n: u64,
+        /// Whether it is written in decimal, which takes much longer than to compute it.
+        decimal: bool,
     },
 }
 
@@ -105,16 +107,16 @@ impl Task {
             }
             Self::Numbers { bytes } => Self::ranges(bytes, count, most_bytes, RANGE_NUMBERS),
             Self::Lines { bytes } => Self::ranges(bytes, count, most_bytes, RANGE_LINES),
-            Self::Factorial { n } => {
+            Self::Factorial { n, decimal } => {
                 let bytes = factorial::bytes(n) as f64;
                 let growth = (8.0 * bytes / MILLION).powf(GROWTH);
-                let (core, text) = (CORE * growth, TEXT * growth);
+                let (core, text) = (CORE * growth, if decimal { TEXT * growth } else { 0.0 });
                 if whole && workers.is_some() {
                     return Phases {
                         pieces: 1.0,
                         shared: core + text,
                         last: 0.0,
-                        bytes: 2.4 * bytes,
+                        bytes: if decimal { 2.4 } else { 1.0 } * bytes,
                         client: 0.0,
                         here: 0.0,
                         trips: 1.0,

@@ -90,7 +90,8 @@ fn a_sort_pays_only_where_sorting_is_slower_than_the_way_there() {
 
 #[test]
 fn the_text_bounds_what_a_split_factorial_gains() {
-    let plans = plans(Task::Factorial { n: 1_000_000 }, rates(power(1, 1.0), power(64, 1.0), 1e10));
+    let plans =
+        plans(Task::Factorial { n: 1_000_000, decimal: true }, rates(power(1, 1.0), power(64, 1.0), 1e10));
     let (one, split) = plans.cluster.unwrap();
     assert!(split.seconds < one.seconds && split.seconds > one.seconds / 2.0, "{one:?} {split:?}");
 }
@@ -100,10 +101,15 @@ fn factorials_take_as_long_as_was_measured() {
     // Seconds of one core, with the text: measured on such a core as the constants are for.
     let alone = Rates { here: power(1, 1.0), cluster: None };
     for (n, measured) in [(1_000_000, 0.43), (5_000_000, 2.87), (20_000_000, 14.4)] {
-        let predicted = plans(Task::Factorial { n }, alone).local.seconds;
+        let predicted = plans(Task::Factorial { n, decimal: true }, alone).local.seconds;
         assert!((predicted / measured - 1.0).abs() < 0.1, "{n}: {predicted}");
     }
-    let two = plans(Task::Factorial { n: 5_000_000 }, Rates { here: power(2, 1.0), cluster: None }).local;
+    // As binary it is what the text is made of.
+    let binary = plans(Task::Factorial { n: 1_000_000, decimal: false }, alone).local.seconds;
+    assert!((binary / 0.067 - 1.0).abs() < 0.1, "{binary}");
+    let two =
+        plans(Task::Factorial { n: 5_000_000, decimal: true }, Rates { here: power(2, 1.0), cluster: None })
+            .local;
     assert!(two.pieces == 1 && two.seconds < 2.0, "{two:?}");
 }
 
