@@ -257,7 +257,7 @@ fn a_full_disk_is_one_clear_error_and_the_old_output_stays() {
         shell.args(["-c", &script]).arg(&programs().client).env("TMPDIR", &scratch);
         shell.args(["sort", "in.npy", "-o", "out.npy", "--memory", "1MiB", "--plan", "local"]);
         let run = terminal.finish(terminal.spawn("client", shell)).expect(1);
-        assert_eq!(run.stderr, format!("client: gave-up: {said}\n"));
+        assert_eq!(run.stderr, format!("client: {said}\n"));
         assert_eq!(fs::read_to_string(terminal.path("out.npy")).unwrap(), "old");
         assert_eq!(
             (names(&terminal.path(".")), names(&scratch)),

@@ -322,7 +322,7 @@ fn what_is_no_task_is_refused_by_every_plan_alike() {
     let cluster = Cluster::start(1);
     factors(&cluster);
     for plan in ["one", "split:3", "local"] {
-        let run = cluster.client(&["matmul", "a.npy", "a.npy", "-o", "c.npy", "--plan", plan]).expect(1);
+        let run = cluster.client(&["matmul", "a.npy", "a.npy", "-o", "c.npy", "--plan", plan]).expect(2);
         assert!(run.stderr.contains("a is 300 x 170 and b is 300 x 170"), "{plan}: {}", run.stderr);
         assert!(!cluster.path("c.npy").exists());
         let left = fs::read_dir(cluster.path(".")).unwrap().filter_map(Result::ok);

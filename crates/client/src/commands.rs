@@ -32,7 +32,11 @@ use bench::BenchError;
 use name_servers::UnknownWorker;
 use setup::Setup;
 use sgdt_proto::{
-    descriptors, join::enrol::EnrolError, logging, printable::Printable, task::TaskError,
+    descriptors,
+    join::enrol::EnrolError,
+    logging,
+    printable::Printable,
+    task::{ErrorCode, TaskError},
     tls::credentials::CredentialsError,
 };
 use std::{
@@ -135,7 +139,7 @@ pub(crate) enum CommandError {
     #[error(transparent)]
     Unknown(#[from] UnknownWorker),
     /// The one task that there was failed.
-    #[error("{0}")]
+    #[error("{}", told(.0))]
     Task(TaskError),
     /// There is nobody to talk to.
     #[error("no worker is registered with {0}; start one with `worker --nameserver {0}`")]
@@ -181,6 +185,14 @@ impl CommandError {
             | Self::Unanswered(_)
             | Self::Stdout(_) => ExitStatus::Failure,
         }
+    }
+}
+
+/// A task's error. That it was given up, where it is the only one, goes without saying, and it may be because of this machine.
+fn told(error: &TaskError) -> String {
+    match error.code {
+        ErrorCode::GaveUp => error.message.clone(),
+        _ => error.to_string(),
     }
 }
 

@@ -16,6 +16,7 @@
 
 pub mod answer;
 pub mod fields;
+pub mod files;
 pub mod id;
 pub mod kinds;
 pub mod line;

@@ -166,7 +166,7 @@ impl<K: Kernel> Erased for K {
             && cost.memory > limit
         {
             return Err(TaskError::too_large(format!(
-                "the task would need {} bytes, and this worker gives a task at most {limit}",
+                "the task would need {} bytes, and a task may have at most {limit} here",
                 cost.memory
             )));
         }

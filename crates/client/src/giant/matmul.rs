@@ -144,13 +144,7 @@ pub async fn tiles(
 
 impl Factors {
     fn of(a: &Matrix, b: &Matrix) -> Result<Self, TaskError> {
-        if a.columns != b.rows {
-            return Err(TaskError::invalid_input(format!(
-                "a is {} x {} and b is {} x {}: a must have as many columns as b has rows",
-                a.rows, a.columns, b.rows, b.columns
-            )));
-        }
-        let element = Element::common(a.element, b.element)?;
+        let (_, element) = a.times(b)?;
         for (name, matrix) in [("a", a), ("b", b)] {
             if !matrix.is_whole() {
                 return Err(TaskError::invalid_input(format!(

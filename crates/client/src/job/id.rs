@@ -11,7 +11,7 @@ use rustc_hash::FxBuildHasher;
 use std::{
     borrow::Cow,
     collections::HashSet,
-    hash::{BuildHasher, RandomState},
+    hash::{BuildHasher, Hash, RandomState},
 };
 
 /// What a result line calls its task line.
@@ -36,28 +36,34 @@ impl LineId {
     }
 }
 
+/// What stands for a name of any length: a hash with keys of its own.
+#[derive(Debug, Default)]
+pub(super) struct Digest([RandomState; 2]);
+
+impl Digest {
+    /// The name's 128 bits.
+    pub(super) fn of(&self, name: impl Hash) -> u128 {
+        let [high, low] = self.0.each_ref().map(|key| u128::from(key.hash_one(&name)));
+        high << 64 | low
+    }
+}
+
 /// A set of ids, by their hashes.
 #[derive(Debug, Default)]
 pub struct IdSet {
-    keys: [RandomState; 2],
+    digest: Digest,
     hashes: HashSet<u128, FxBuildHasher>,
 }
 
 impl IdSet {
     /// Adds an id. Whether it is new.
     pub fn insert(&mut self, id: &str) -> bool {
-        let hash = self.hash(id);
-        self.hashes.insert(hash)
+        self.hashes.insert(self.digest.of(id))
     }
 
     /// Whether this id was added.
     pub fn contains(&self, id: &str) -> bool {
-        !self.hashes.is_empty() && self.hashes.contains(&self.hash(id))
-    }
-
-    fn hash(&self, id: &str) -> u128 {
-        let [high, low] = self.keys.each_ref().map(|key| u128::from(key.hash_one(id)));
-        high << 64 | low
+        !self.hashes.is_empty() && self.hashes.contains(&self.digest.of(id))
     }
 }
 
@@ -153,6 +159,6 @@ mod tests {
     fn two_sets_hash_alike_only_by_chance() {
         let (mut one, two) = (IdSet::default(), IdSet::default());
         assert!(one.insert("a") && one.contains("a") && !one.contains("b") && !two.contains("a"));
-        assert_ne!(one.hash("a"), two.hash("a"));
+        assert_ne!(one.digest.of("a"), two.digest.of("a"));
     }
 }

@@ -7,6 +7,7 @@
 use super::{
     answer::{Answer, broken},
     fields::{Fields, shorten, write_json, write_string},
+    files::JobFiles,
 };
 use crate::{giant::Whole, verify::Check};
 use serde::{Serialize, de::DeserializeOwned};
@@ -16,7 +17,7 @@ use sgdt_proto::{
     payload::{Format, Payload},
     task::TaskError,
 };
-use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 pub mod factorial;
 pub mod matmul;
@@ -27,12 +28,12 @@ pub trait ClientKind: Send + Sync + 'static {
     /// The kind's name.
     fn kind(&self) -> &str;
 
-    /// Reads a line's fields, less `id` and `task`. Paths in them are relative to `base`. Files are read here,
-    /// and so this may block.
+    /// Reads a line's fields, less `id` and `task`. The files that they name are asked for in `files`. They are read
+    /// here, and so this may block.
     ///
     /// # Errors
     /// `invalid-input`, naming the field and its value; `too-large`.
-    fn encode(&self, fields: &Fields<'_>, base: &Path) -> Result<Request, TaskError>;
+    fn encode(&self, fields: &Fields<'_>, files: &mut JobFiles) -> Result<Request, TaskError>;
 
     /// How answers to such an input are checked; `None` where they are not, and unless a kind says otherwise.
     fn check(&self, _input: &Payload) -> Option<Check> {
@@ -101,9 +102,14 @@ impl ClientKinds {
     ///
     /// # Errors
     /// Those of the kind.
-    pub fn encode(&self, kind: &Kind, fields: &Fields<'_>, base: &Path) -> Result<Request, TaskError> {
+    pub fn encode(
+        &self,
+        kind: &Kind,
+        fields: &Fields<'_>,
+        files: &mut JobFiles,
+    ) -> Result<Request, TaskError> {
         match self.0.get(kind.as_str()) {
-            Some(known) => known.encode(fields, base),
+            Some(known) => known.encode(fields, files),
             None => Ok(Request::json(fields)),
         }
     }
@@ -158,13 +164,14 @@ fn write_double(json: &mut Vec<u8>, x: f64) {
 #[cfg(test)]
 mod testing {
     use super::*;
+    use std::path::Path;
 
     pub(super) fn encode(kind: &dyn ClientKind, line: &str) -> Result<Request, TaskError> {
         encode_at(kind, line, Path::new(""))
     }
 
     pub(super) fn encode_at(kind: &dyn ClientKind, line: &str, base: &Path) -> Result<Request, TaskError> {
-        kind.encode(&Fields::parse(line).unwrap(), base)
+        kind.encode(&Fields::parse(line).unwrap(), &mut JobFiles::relative_to(base))
     }
 
     /// What the request makes of this output.
@@ -188,7 +195,7 @@ mod tests {
         let kind: Kind = "echo".parse().unwrap();
         let fields =
             Fields::parse(r#" {"value" : 1e400, "\u0061\"b":[ 1,2 ] , "x":{"a":1,"a":2}} "#).unwrap();
-        let request = ClientKinds::builtin().encode(&kind, &fields, Path::new("")).unwrap();
+        let request = ClientKinds::builtin().encode(&kind, &fields, &mut JobFiles::default()).unwrap();
         assert_eq!(request.payload.format, Format::Json);
         assert_eq!(&*request.payload.head, br#"{"value":1e400,"a\"b":[ 1,2 ],"x":{"a":1,"a":2}}"#);
         assert!(!request.answer.is_work());
@@ -202,14 +209,14 @@ mod tests {
             fn kind(&self) -> &str {
                 "twice"
             }
-            fn encode(&self, fields: &Fields<'_>, _: &Path) -> Result<Request, TaskError> {
+            fn encode(&self, fields: &Fields<'_>, _: &mut JobFiles) -> Result<Request, TaskError> {
                 fields.only("twice", &[])?;
                 Ok(Request::json(fields))
             }
         }
         let (kinds, kind) = (ClientKinds::none().with(Twice), "twice".parse().unwrap());
         let fields = Fields::parse(r#"{"x":1}"#).unwrap();
-        assert!(kinds.encode(&kind, &fields, Path::new("")).is_err());
-        assert!(ClientKinds::none().encode(&kind, &fields, Path::new("")).is_ok());
+        assert!(kinds.encode(&kind, &fields, &mut JobFiles::default()).is_err());
+        assert!(ClientKinds::none().encode(&kind, &fields, &mut JobFiles::default()).is_ok());
     }
 }

@@ -3,6 +3,7 @@
 use super::{
     answer::Answer,
     fields::shorten,
+    files::JobFiles,
     id::{LineId, Seen},
     kinds::{ClientKinds, Request},
     line::{Line, at_line, parse},
@@ -15,7 +16,7 @@ use sgdt_proto::{id::Kind, payload::Payload, task::TaskError};
 use std::{
     fs::File,
     io::{self, BufRead, BufReader, Read},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 /// The longest line, in bytes. Lines are what a task file must be read in, so this bounds the memory for one.
@@ -38,7 +39,7 @@ pub struct ReadError {
 pub struct TaskReader<R> {
     input: R,
     name: String,
-    base: PathBuf,
+    files: JobFiles,
     kinds: ClientKinds,
     max_line: u64,
     buffer: Vec<u8>,
@@ -109,7 +110,7 @@ impl<R: BufRead> TaskReader<R> {
         Self {
             input,
             name: name.into(),
-            base: base.to_owned(),
+            files: JobFiles::relative_to(base),
             kinds,
             max_line: MAX_LINE,
             buffer: Vec::new(),
@@ -176,9 +177,8 @@ impl<R: BufRead> TaskReader<R> {
 
     /// What is to be done with the line in the buffer, if anything is.
     fn task_line(&mut self, too_long: bool) -> Option<TaskLine> {
-        // A byte order mark says nothing in UTF-8, and some editors write one.
-        let mark = if self.line == 1 { "\u{feff}" } else { "" };
-        let bytes = self.buffer.strip_prefix(mark.as_bytes()).unwrap_or(&self.buffer);
+        // A byte order mark says nothing in UTF-8, and some editors write one: in front of each of several files in one.
+        let bytes = self.buffer.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&self.buffer);
         if bytes.trim_ascii().is_empty() && !too_long {
             return None;
         }
@@ -199,7 +199,8 @@ impl<R: BufRead> TaskReader<R> {
             if let Some(error) = &self.given_up {
                 return Err(error.clone());
             }
-            let request = self.kinds.encode(&kind, &fields, &self.base);
+            self.files.begin(self.line);
+            let request = self.kinds.encode(&kind, &fields, &mut self.files);
             let Request { payload, answer } = request.map_err(|error| at_line(self.line, error))?;
             Ok(((kind, payload), answer))
         });

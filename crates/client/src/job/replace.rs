@@ -8,12 +8,12 @@
 
 mod kept;
 mod part;
+mod target;
 
 pub(super) use kept::Kept;
 pub(super) use part::PartFile;
 pub use part::remove_unfinished;
 
-use super::fields::{shorten, string};
 use sgdt_proto::task::{ErrorCode, TaskError};
 use std::{
     fs::{self, File, OpenOptions},
@@ -32,8 +32,11 @@ pub struct Destination {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Place {
-    /// A file: where it is, seen from here.
-    File(PathBuf),
+    /// A file: as it is named, and where it is or will be, behind whatever links lead there.
+    File {
+        path: PathBuf,
+        target: PathBuf,
+    },
     Stdout,
 }
 
@@ -42,27 +45,13 @@ impl Destination {
     /// what others write, too, and is not replaced.
     ///
     /// # Errors
-    /// `invalid-input`: its directory does not exist, or a job of this process has its tasks or results there.
+    /// `invalid-input`: its directory does not exist or may not be written to, or the file itself may not, or a job of this
+    /// process has its tasks or results there.
     pub fn new(path: &Path) -> Result<Self, TaskError> {
         if ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"].map(Path::new).contains(&path) {
             return Ok(Self { shown: "standard output".to_owned(), place: Place::Stdout });
         }
         Self::file(path.display().to_string(), path.to_owned())
-    }
-
-    /// The file that a field names, relative to `base`.
-    ///
-    /// # Errors
-    /// As [`new`](Self::new), or `invalid-input`: it is no string, or it is `-`: results have the standard output.
-    pub fn from_field(name: &str, value: &str, base: &Path) -> Result<Self, TaskError> {
-        let (shown, path) = located(name, value, base)?;
-        if shown == "-" {
-            return Err(TaskError::invalid_input(format!(
-                "{name:?} is a file, not standard output, where result lines go: leave it out to have the result in its \
-                 line, or write \"./-\" for a file of that name"
-            )));
-        }
-        Self::file(shown, path)
     }
 
     /// Makes sure that bytes which are no text do not go to a terminal.
@@ -83,6 +72,14 @@ impl Destination {
         &self.shown
     }
 
+    /// Where the file is that will be replaced or made; `None` where there is something else, such as a pipe.
+    pub(super) fn target(&self) -> Option<&Path> {
+        match &self.place {
+            Place::File { target, .. } if !target::is_device(target) => Some(target),
+            Place::File { .. } | Place::Stdout => None,
+        }
+    }
+
     /// Opens what can only be written from its start to its end, such as a pipe; `None` where there is, or will be, a
     /// regular file.
     ///
@@ -92,10 +89,10 @@ impl Destination {
         let opened = match &self.place {
             // Not by a name such as /dev/stdout: a file behind it would be written from its start.
             Place::Stdout => io::stdout().as_fd().try_clone_to_owned().map(File::from),
-            Place::File(path) if fs::metadata(path).is_ok_and(|about| !about.is_file()) => {
-                OpenOptions::new().write(true).open(path)
+            Place::File { target, .. } if target::is_device(target) => {
+                OpenOptions::new().write(true).open(target)
             }
-            Place::File(_) => return Ok(None),
+            Place::File { .. } => return Ok(None),
         };
         opened.map(Some).map_err(|error| self.cannot(&error))
     }
@@ -107,7 +104,7 @@ impl Destination {
     pub fn write(&self, parts: &[&[u8]]) -> Result<(), TaskError> {
         let written = match (&self.place, self.device()?) {
             (_, Some(device)) => write_all(&device, parts),
-            (Place::File(path), None) => replace(path, parts),
+            (Place::File { target, .. }, None) => replace(target, parts),
             (Place::Stdout, None) => Ok(()),
         };
         written.map_err(|error| self.cannot(&error))
@@ -119,58 +116,48 @@ impl Destination {
     /// `gave-up`, naming the file and what stands in the way; `too-large`.
     pub fn begin(&self, len: usize) -> Result<Part, TaskError> {
         let cannot = |error: io::Error| self.cannot(&error);
-        // Where parts cannot be written but in order.
-        let kept = || {
-            let mut kept = Vec::new();
-            kept.try_reserve_exact(len)
-                .map_err(|_| TaskError::too_large(format!("there is no memory for {len} bytes")))?;
-            kept.resize(len, 0);
-            Ok(Part { to: self.clone(), content: Content::Held(kept) })
+        let content = match self.target() {
+            Some(target) => {
+                let part = beside(target).map_err(cannot)?;
+                part.file().set_len(len as u64).map_err(cannot)?;
+                Content::File { part, target: target.to_owned() }
+            }
+            None => {
+                let mut held = Vec::new();
+                held.try_reserve_exact(len)
+                    .map_err(|_| TaskError::too_large(format!("there is no memory for {len} bytes")))?;
+                held.resize(len, 0);
+                Content::Held(held)
+            }
         };
-        let Place::File(path) = &self.place else { return kept() };
-        let (target, permissions) = match fs::metadata(path) {
-            Ok(old) if old.permissions().readonly() => return Err(cannot(read_only())),
-            Ok(old) if old.is_file() => (fs::canonicalize(path).map_err(cannot)?, Some(old.permissions())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => (path.clone(), None),
-            // Such as a pipe.
-            Ok(_) => return kept(),
-            Err(error) => return Err(cannot(error)),
-        };
-        let part = PartFile::beside(&target).map_err(cannot)?;
-        let prepared = permissions.map_or(Ok(()), |permissions| part.file().set_permissions(permissions));
-        prepared.and_then(|()| part.file().set_len(len as u64)).map_err(cannot)?;
-        Ok(Part { to: self.clone(), content: Content::File { part, target } })
+        Ok(Part { to: self.clone(), content })
     }
 
     pub(super) fn cannot(&self, error: &io::Error) -> TaskError {
         let name = match &self.place {
-            Place::File(path) => path.display().to_string(),
+            Place::File { path, .. } => path.display().to_string(),
             Place::Stdout => self.shown.clone(),
         };
         TaskError::new(ErrorCode::GaveUp, format!("cannot write {name}: {error}"))
     }
 
-    /// Says at once what would otherwise come out after the task has run.
-    fn file(shown: String, path: PathBuf) -> Result<Self, TaskError> {
-        let directory = match path.parent() {
-            Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-            Some(parent) => parent,
-            None => &path,
-        };
+    /// The file at `path`, as results and messages are to call it. Says at once what would otherwise come out after the
+    /// task has run.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(super) fn file(shown: String, path: PathBuf) -> Result<Self, TaskError> {
         if path.file_name().is_none() || path.is_dir() {
             return Err(TaskError::invalid_input(format!("the output {shown:?} is no file's name")));
         }
-        if !directory.is_dir() {
-            let directory = directory.display();
-            let message = format!("cannot write {shown}: the directory {directory} does not exist");
-            return Err(TaskError::invalid_input(message));
-        }
-        if kept::is_kept(&path) {
+        let target = target::of(&path)
+            .map_err(|reason| TaskError::invalid_input(format!("cannot write {shown}: {reason}")))?;
+        if kept::is_kept(&target) {
             return Err(TaskError::invalid_input(format!(
                 "the job reads its tasks from {shown}, or writes its results there: name another output"
             )));
         }
-        Ok(Self { shown, place: Place::File(path) })
+        Ok(Self { shown, place: Place::File { path, target } })
     }
 }
 
@@ -246,44 +233,28 @@ impl Part {
     }
 }
 
-/// Reads the name of a file: as it was given, and relative to `base`.
-///
-/// # Errors
-/// `invalid-input`: it is no string, or an empty one.
-pub fn located(name: &str, value: &str, base: &Path) -> Result<(String, PathBuf), TaskError> {
-    let shown = string(name, value)?.into_owned();
-    if shown.is_empty() || shown.contains('\0') {
-        return Err(TaskError::invalid_input(format!("{name:?} is no file's name: {}", shorten(value))));
-    }
-    let path = base.join(&shown);
-    Ok((shown, path))
-}
-
-/// Gives `path` a new content: these parts, one after the other. What is not a regular file, such as a pipe, is written to as it is; behind a symbolic link, it is the link's target that is replaced.
+/// Gives the file at `target` a new content: these parts, one after the other.
 ///
 /// # Errors
 /// The first thing that fails; the old file is then as it was.
-pub fn replace(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
-    match fs::metadata(path) {
-        Ok(old) if old.permissions().readonly() => Err(read_only()),
-        Ok(old) if old.is_file() => swap_in(&fs::canonicalize(path)?, parts, Some(old.permissions())),
-        Ok(_) => write_all(&OpenOptions::new().write(true).open(path)?, parts),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => swap_in(path, parts, None),
-        Err(error) => Err(error),
-    }
+fn replace(target: &Path, parts: &[&[u8]]) -> io::Result<()> {
+    let part = beside(target)?;
+    write_all(part.file(), parts)?;
+    part.take_place_of(target).map(drop)
 }
 
-fn read_only() -> io::Error {
-    io::Error::new(io::ErrorKind::PermissionDenied, "the file there is read-only")
-}
-
-fn swap_in(path: &Path, parts: &[&[u8]], permissions: Option<fs::Permissions>) -> io::Result<()> {
-    let part = PartFile::beside(path)?;
+/// A file that is to take the place of `target`, with the permissions of what is there.
+fn beside(target: &Path) -> io::Result<PartFile> {
+    let permissions = match fs::metadata(target) {
+        Ok(old) => Some(old.permissions()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    let part = PartFile::beside(target)?;
     if let Some(permissions) = permissions {
         part.file().set_permissions(permissions)?;
     }
-    write_all(part.file(), parts)?;
-    part.take_place_of(path).map(drop)
+    Ok(part)
 }
 
 fn write_all(mut file: &File, parts: &[&[u8]]) -> io::Result<()> {
@@ -314,10 +285,12 @@ mod tests {
     fn an_existing_file_keeps_its_permissions_and_a_link_keeps_pointing() {
         let home = tempfile::tempdir().unwrap();
         let (path, link) = (home.path().join("real"), home.path().join("link"));
-        fs::write(&path, "old").unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         symlink(&path, &link).unwrap();
-        replace(&link, &[b"new"]).unwrap();
+        let to = Destination::new(&link).unwrap();
+        to.write(&[b"made"]).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"made");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        to.write(&[b"new"]).unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
@@ -325,25 +298,20 @@ mod tests {
 
     #[test]
     fn a_device_is_written_to_and_not_replaced() {
-        replace(Path::new("/dev/null"), &[b"x"]).unwrap();
+        let to = |path: &str| Destination::new(Path::new(path)).unwrap();
+        to("/dev/null").write(&[b"x"]).unwrap();
         assert!(!fs::metadata("/dev/null").unwrap().is_file());
-        assert_eq!(replace(Path::new("/dev/full"), &[b"x"]).unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert!(to("/dev/full").write(&[b"x"]).unwrap_err().message.starts_with("cannot write /dev/full: "));
     }
 
     #[test]
     fn what_cannot_be_written_leaves_everything_as_it_was() {
         let home = tempfile::tempdir().unwrap();
-        assert!(replace(home.path(), &[b"x"]).is_err(), "a directory");
         assert!(replace(&home.path().join("missing/c"), &[b"x"]).is_err());
         let path = home.path().join("c");
         fs::create_dir(&path).unwrap();
-        assert!(swap_in(&path, &[b"x"], None).is_err(), "a directory that was made meanwhile");
+        assert!(replace(&path, &[b"x"]).is_err(), "a directory that was made meanwhile");
         assert_eq!(entries(home.path()), 1, "the part is gone");
-        fs::remove_dir(&path).unwrap();
-        fs::write(&path, "old").unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
-        assert_eq!(replace(&path, &[b"x"]).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
-        assert_eq!((fs::read(&path).unwrap(), entries(home.path())), (b"old".to_vec(), 1));
     }
 
     #[test]
@@ -368,8 +336,6 @@ mod tests {
         part.finish().unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"abcdef");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
-        assert!(to.begin(6).unwrap_err().message.contains("read-only"));
     }
 
     #[test]
@@ -381,33 +347,5 @@ mod tests {
         part.finish().unwrap();
         let full = Destination::new(Path::new("/dev/full")).unwrap();
         assert!(full.begin(3).unwrap().finish().is_err());
-    }
-
-    #[test]
-    fn a_destination_is_checked_before_the_task_runs() {
-        let home = tempfile::tempdir().unwrap();
-        fs::create_dir(home.path().join("d")).unwrap();
-        let to = |value: &str| Destination::from_field("output", value, home.path());
-        let good = to(r#""d/c.npy""#).unwrap();
-        good.write(&[b"x"]).unwrap();
-        assert_eq!(
-            (good.shown(), fs::read(home.path().join("d/c.npy")).unwrap()),
-            ("d/c.npy", b"x".to_vec())
-        );
-        for (value, message) in [
-            ("5", r#"invalid-input: "output" takes a string, not 5"#),
-            (r#""""#, r#"invalid-input: "output" is no file's name: """#),
-            (r#""\u0000""#, r#"invalid-input: "output" is no file's name: "\u0000""#),
-            (r#""..""#, r#"invalid-input: the output ".." is no file's name"#),
-            (r#""d""#, r#"invalid-input: the output "d" is no file's name"#),
-        ] {
-            assert_eq!(to(value).unwrap_err().to_string(), message);
-        }
-        let error = to(r#""no/c.npy""#).unwrap_err().to_string();
-        assert!(
-            error.starts_with("invalid-input: cannot write no/c.npy: the directory ")
-                && error.ends_with(" does not exist"),
-            "{error}"
-        );
     }
 }

@@ -142,6 +142,14 @@ impl Operand {
             Self::Dense(Matrix { element, .. }) | Self::Random { element, .. } => *element,
         }
     }
+
+    /// What the product of these factors is: m, k and n, and what all three matrices are made of.
+    ///
+    /// # Errors
+    /// `invalid-input`: they do not fit.
+    pub fn times(&self, b: &Self) -> Result<([u64; 3], Element), TaskError> {
+        product((self.shape(), self.element()), (b.shape(), b.element()))
+    }
 }
 
 /// A matrix in row-major order.
@@ -167,6 +175,28 @@ impl Matrix {
     pub fn is_whole(&self) -> bool {
         Self::bytes(self.element, self.rows, self.columns) == Some(self.elements.len() as u64)
     }
+
+    /// What the product of these factors is: m, k and n, and what all three matrices are made of.
+    ///
+    /// # Errors
+    /// `invalid-input`: they do not fit.
+    pub fn times(&self, b: &Self) -> Result<([u64; 3], Element), TaskError> {
+        product(([self.rows, self.columns], self.element), ([b.rows, b.columns], b.element))
+    }
+}
+
+/// The product of two factors, each by its rows and columns, and by what it is made of.
+fn product(
+    (a, element): ([u64; 2], Element),
+    (b, other): ([u64; 2], Element),
+) -> Result<([u64; 3], Element), TaskError> {
+    let ([m, k], [rows, n]) = (a, b);
+    if k != rows {
+        return Err(TaskError::invalid_input(format!(
+            "a is {m} x {k} and b is {rows} x {n}: a must have as many columns as b has rows"
+        )));
+    }
+    Ok(([m, k, n], Element::common(element, other)?))
 }
 
 /// The product, m x n, or its summary.
@@ -192,8 +222,11 @@ mod tests {
 
     #[test]
     fn factors_of_two_types_are_refused_by_both_names() {
-        assert_eq!(Element::common(Element::F32, Element::F32), Ok(Element::F32));
-        let error = Element::common(Element::F32, Element::F64).unwrap_err();
+        let factor = |element, shape| Operand::Random { element, shape, seed: 1 };
+        let (a, b) = (factor(Element::F32, [2, 3]), factor(Element::F32, [3, 4]));
+        assert_eq!(a.times(&b), Ok(([2, 3, 4], Element::F32)));
+        assert!(b.times(&a).unwrap_err().message.starts_with("a is 3 x 4 and b is 2 x 3: "));
+        let error = a.times(&factor(Element::F64, [3, 4])).unwrap_err();
         assert_eq!(error.code, ErrorCode::InvalidInput);
         assert!(error.message.starts_with("a is of dtype f32 and b of f64: both factors must"), "{error}");
     }

@@ -88,13 +88,7 @@ impl Kernel for MatMul {
     }
 
     fn cost(&self, Input { a, b, .. }: &Input) -> Result<Cost, TaskError> {
-        let ([m, k], [rows, n]) = (a.shape(), b.shape());
-        if k != rows {
-            return Err(TaskError::invalid_input(format!(
-                "a is {m} x {k} and b is {rows} x {n}: a must have as many columns as b has rows"
-            )));
-        }
-        let element = Element::common(a.element(), b.element())?;
+        let ([m, k, n], element) = a.times(b)?;
         let memory = [extra_bytes("a", a)?, extra_bytes("b", b)?, bytes(element, [m, n])?];
         Ok(Cost {
             seconds: m as f64 * k as f64 * n as f64 * element.size() as f64 / RATE,
@@ -103,7 +97,7 @@ impl Kernel for MatMul {
     }
 
     fn run(&self, input: Input, cancel: &Cancel) -> Result<Output, TaskError> {
-        match Element::common(input.a.element(), input.b.element())? {
+        match input.a.times(&input.b)?.1 {
             Element::F64 => product::<f64>(&input, cancel),
             Element::F32 => product::<f32>(&input, cancel),
         }

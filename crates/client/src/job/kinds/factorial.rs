@@ -8,6 +8,7 @@ use crate::{
     job::{
         answer::broken,
         fields::{Fields, whole, write_json},
+        files::JobFiles,
     },
     verify::{self, Check},
 };
@@ -16,7 +17,6 @@ use sgdt_proto::{
     payload::Payload,
     task::TaskError,
 };
-use std::path::Path;
 
 /// `factorial` as task files write it.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +27,7 @@ impl ClientKind for Factorial {
         KIND
     }
 
-    fn encode(&self, fields: &Fields<'_>, _base: &Path) -> Result<Request, TaskError> {
+    fn encode(&self, fields: &Fields<'_>, _: &mut JobFiles) -> Result<Request, TaskError> {
         fields.only(KIND, &["n", "return"])?;
         of(whole("n", fields.require("n")?)?, summary(fields)?)
     }

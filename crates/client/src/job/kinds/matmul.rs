@@ -13,8 +13,9 @@ use crate::{
     job::{
         answer::broken,
         fields::{Fields, each, one_of, reason, shorten, whole, write_json, write_string},
+        files::JobFiles,
         npy,
-        replace::{Destination, located},
+        replace::Destination,
     },
     verify::{self, Check},
 };
@@ -31,7 +32,7 @@ use std::{borrow::Cow, path::Path, str::FromStr};
 /// `matmul` as task files write it.
 #[derive(Debug, Default)]
 pub struct MatMul {
-    files: Recent,
+    recent: Recent,
 }
 
 impl ClientKind for MatMul {
@@ -39,14 +40,13 @@ impl ClientKind for MatMul {
         KIND
     }
 
-    fn encode(&self, fields: &Fields<'_>, base: &Path) -> Result<Request, TaskError> {
+    fn encode(&self, fields: &Fields<'_>, files: &mut JobFiles) -> Result<Request, TaskError> {
         fields.only(KIND, &["a", "b", "dtype", "output", "return"])?;
-        let output =
-            fields.get("output").map(|value| Destination::from_field("output", value, base)).transpose()?;
+        let output = fields.get("output").map(|value| files.output("output", value)).transpose()?;
         let summary = summary(fields)?;
         let asked = fields.get("dtype").map(|name| one_of("dtype", name, Element::ALL, Element::name));
-        let a = Factor::read("a", fields.require("a")?, base, &self.files)?;
-        let b = Factor::read("b", fields.require("b")?, base, &self.files)?;
+        let a = Factor::read("a", fields.require("a")?, files, &self.recent)?;
+        let b = Factor::read("b", fields.require("b")?, files, &self.recent)?;
         let element = element(asked.transpose()?, &a, &b)?;
         product(a.operand("a", element)?, b.operand("b", element)?, summary, output)
     }
@@ -74,10 +74,15 @@ pub struct Files {
 /// Reads the factors.
 ///
 /// # Errors
-/// `invalid-input`, naming the file that cannot be read, or written.
+/// `invalid-input`, naming the file that cannot be read, or written; or the factors do not fit.
 pub fn files(a: &Path, b: &Path, output: &Path) -> Result<Files, TaskError> {
     let output = Destination::new(output)?.takes_bytes()?;
-    Ok(Files { a: npy::read_matrix(a)?, b: npy::read_matrix(b)?, output })
+    if [a, b].contains(&Path::new("-")) {
+        return Err(TaskError::invalid_input("factors are read from files, not from standard input"));
+    }
+    let (a, b) = (npy::read_matrix(a)?, npy::read_matrix(b)?);
+    a.times(&b)?;
+    Ok(Files { a, b, output })
 }
 
 impl Files {
@@ -129,7 +134,7 @@ enum Factor<'a> {
 }
 
 impl<'a> Factor<'a> {
-    fn read(name: &str, value: &'a str, base: &Path, files: &Recent) -> Result<Self, TaskError> {
+    fn read(name: &str, value: &'a str, files: &mut JobFiles, recent: &Recent) -> Result<Self, TaskError> {
         let refused = || {
             TaskError::invalid_input(format!(
                 "{name:?} takes rows, {{\"npy\":\"file.npy\"}} or {{\"random\":[rows,columns],\"seed\":1}}, not {}",
@@ -147,8 +152,8 @@ impl<'a> Factor<'a> {
         match (source.get("npy"), source.get("random")) {
             (Some(file), None) => {
                 source.only(name, &["npy"])?;
-                let (_, path) = located(&format!("{name}.npy"), file, base)?;
-                Ok(Self::File(files.matrix(&path)?))
+                let path = files.input(&format!("{name}.npy"), file)?;
+                Ok(Self::File(recent.matrix(&path)?))
             }
             (None, Some(lengths)) => {
                 source.only(name, &["random", "seed"])?;

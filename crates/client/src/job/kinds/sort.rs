@@ -11,8 +11,9 @@ use crate::{
     job::{
         answer::broken,
         fields::{Fields, either, one_of, whole, write_json, write_string},
+        files::JobFiles,
         npy::{self, header::MAGIC},
-        replace::{Destination, located},
+        replace::Destination,
         text,
     },
     verify::{self, Check},
@@ -40,21 +41,20 @@ impl ClientKind for Sort {
         KIND
     }
 
-    fn encode(&self, fields: &Fields<'_>, base: &Path) -> Result<Request, TaskError> {
+    fn encode(&self, fields: &Fields<'_>, files: &mut JobFiles) -> Result<Request, TaskError> {
         fields.only(KIND, &["values", "npy", "random", "seed", "dtype", "order", "output", "return"])?;
         let descending = match fields.get("order") {
             Some(order) => either("order", order, ["asc", "desc"])?,
             None => false,
         };
-        let output =
-            fields.get("output").map(|value| Destination::from_field("output", value, base)).transpose()?;
+        let output = fields.get("output").map(|value| files.output("output", value)).transpose()?;
         let summary = summary(fields)?;
         if summary && output.is_some() {
             return Err(TaskError::invalid_input(
                 "\"return\":\"summary\" leaves nothing to write to \"output\"",
             ));
         }
-        let keys = keys(fields, base)?;
+        let keys = keys(fields, files)?;
         let told = match output {
             Some(_) if matches!(keys, Keys::Text { .. }) => {
                 return Err(TaskError::invalid_input(
@@ -197,7 +197,7 @@ fn request(keys: Keys, descending: bool, told: Told) -> Result<Request, TaskErro
 }
 
 /// The keys that a line names in one of three ways.
-fn keys(fields: &Fields<'_>, base: &Path) -> Result<Keys, TaskError> {
+fn keys(fields: &Fields<'_>, files: &mut JobFiles) -> Result<Keys, TaskError> {
     let sources = (fields.get("values"), fields.get("npy"), fields.get("random"));
     if sources.2.is_none() && fields.get("seed").is_some() {
         return Err(TaskError::invalid_input("\"seed\" goes with \"random\" alone"));
@@ -206,19 +206,16 @@ fn keys(fields: &Fields<'_>, base: &Path) -> Result<Keys, TaskError> {
     let asked = asked.transpose()?;
     match sources {
         (Some(list), None, None) => values::read("values", list, asked),
-        (None, Some(file), None) => {
-            let (_, path) = located("npy", file, base)?;
-            match (npy::read_list(&path)?, asked) {
-                (Keys::Numbers { number, .. }, Some(asked)) if number != asked => {
-                    Err(TaskError::invalid_input(format!(
-                        "\"dtype\" is {:?}, and the file of npy is of dtype {number}: convert the file, as with NumPy's \
+        (None, Some(file), None) => match (npy::read_list(&files.input("npy", file)?)?, asked) {
+            (Keys::Numbers { number, .. }, Some(asked)) if number != asked => {
+                Err(TaskError::invalid_input(format!(
+                    "\"dtype\" is {:?}, and the file of npy is of dtype {number}: convert the file, as with NumPy's \
                          astype, or leave \"dtype\" out",
-                        asked.name()
-                    )))
-                }
-                (keys, _) => Ok(keys),
+                    asked.name()
+                )))
             }
-        }
+            (keys, _) => Ok(keys),
+        },
         (None, None, Some(len)) => {
             let (len, seed) = (whole("random", len)?, whole("seed", fields.require("seed")?)?);
             Ok(Keys::Random { number: asked.unwrap_or(Number::I64), len, seed })
