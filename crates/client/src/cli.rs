@@ -3,10 +3,10 @@
 #[cfg(test)]
 mod tests;
 
-use crate::{balance::Balance, giant::plan::Choice};
+use crate::{balance::Balance, giant::plan::Choice, job::text::is_stdout};
 use clap::{
     Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
-    builder::BoolishValueParser,
+    builder::{BoolishValueParser, PathBufValueParser, TypedValueParser},
     error::ErrorKind::ArgumentConflict,
     parser::ValueSource::{CommandLine, EnvVariable},
     value_parser,
@@ -126,7 +126,7 @@ pub struct Run {
     #[arg(value_name = "FILE", default_value = "-")]
     pub tasks: PathBuf,
     /// Where results go, one JSON object a line; - is standard output
-    #[arg(short, long, env = "SGDT_OUTPUT", value_name = "FILE", default_value = "-")]
+    #[arg(short, long, env = "SGDT_OUTPUT", value_parser = output(), value_name = "FILE", default_value = "-")]
     pub output: PathBuf,
     /// Write results in the order of the tasks, not as they finish. A file ends, if the run is interrupted, before
     /// the first task that has no result
@@ -153,7 +153,7 @@ pub struct Matmul {
     #[arg(value_name = "B.npy")]
     pub b: PathBuf,
     /// Where the product goes; - is standard output
-    #[arg(short, long, env = "SGDT_OUTPUT", value_name = "C.npy")]
+    #[arg(short, long, env = "SGDT_OUTPUT", value_parser = output(), value_name = "C.npy")]
     pub output: PathBuf,
     /// Where it is computed, and in how many pieces
     #[command(flatten)]
@@ -167,7 +167,7 @@ pub struct Factorial {
     #[arg(value_name = "N", required = true)]
     pub n: Vec<u64>,
     /// Where they go, one number a line; - is standard output, as is nothing
-    #[arg(short, long, env = "SGDT_OUTPUT", value_name = "FILE")]
+    #[arg(short, long, env = "SGDT_OUTPUT", value_parser = output(), value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// How they are written
     #[arg(long, env = "SGDT_FORMAT", value_name = "FORMAT", default_value = "decimal")]
@@ -198,7 +198,7 @@ pub struct Sort {
     #[arg(value_name = "IN")]
     pub input: PathBuf,
     /// Where it goes; - is standard output
-    #[arg(short, long, env = "SGDT_OUTPUT", value_name = "OUT")]
+    #[arg(short, long, env = "SGDT_OUTPUT", value_parser = output(), value_name = "OUT")]
     pub output: PathBuf,
     /// The largest first
     #[arg(long, env = "SGDT_DESC", value_parser = BoolishValueParser::new())]
@@ -325,6 +325,11 @@ fn unless_empty(arg: Arg) -> Arg {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("write host:port, for example 127.0.0.1:7400")]
 struct InvalidAddress;
+
+/// A file to write. Every name of standard output is `-`.
+fn output() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().map(|path| if is_stdout(&path) { PathBuf::from("-") } else { path })
+}
 
 fn address(text: &str) -> Result<String, InvalidAddress> {
     let (host, port) = text.rsplit_once(':').ok_or(InvalidAddress)?;

@@ -10,6 +10,7 @@ use super::{
     fields::{shorten, string},
     id::Digest,
     replace::Destination,
+    text,
 };
 use rustc_hash::FxHashMap;
 use sgdt_proto::task::TaskError;
@@ -70,7 +71,7 @@ impl JobFiles {
     /// standard output is where result lines go; or another line reads or writes this file.
     pub fn output(&mut self, name: &str, value: &str) -> Result<Destination, TaskError> {
         let (shown, path) = self.located(name, value)?;
-        if shown == "-" {
+        if shown == "-" || text::is_stdout(&path) {
             return Err(TaskError::invalid_input(format!(
                 "{name:?} is a file, not standard output, where result lines go: leave it out to have the result in its \
                  line, or write \"./-\" for a file of that name"
@@ -174,8 +175,10 @@ mod tests {
         ] {
             assert_eq!(files.output("output", value).unwrap_err().to_string(), message);
         }
-        let error = files.output("output", r#""-""#).unwrap_err().message;
-        assert!(error.starts_with("\"output\" is a file, not standard output"), "{error}");
+        for value in [r#""-""#, r#""/dev/stdout""#] {
+            let error = files.output("output", value).unwrap_err().message;
+            assert!(error.starts_with("\"output\" is a file, not standard output"), "{error}");
+        }
         let error = files.output("output", r#""no/c.npy""#).unwrap_err().to_string();
         assert!(
             error.starts_with("invalid-input: cannot write no/c.npy: the directory ")

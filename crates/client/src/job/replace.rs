@@ -14,6 +14,7 @@ pub(super) use kept::Kept;
 pub(super) use part::PartFile;
 pub use part::remove_unfinished;
 
+use super::text;
 use sgdt_proto::task::{ErrorCode, TaskError};
 use std::{
     fs::{self, File, OpenOptions},
@@ -41,14 +42,14 @@ enum Place {
 }
 
 impl Destination {
-    /// The file that the command line names; `-` is standard output, and so is a device of that name: a file behind it has
-    /// what others write, too, and is not replaced.
+    /// The file that the command line names; `-` is standard output, and so is every other name of it
+    /// ([`text::is_stdout`]).
     ///
     /// # Errors
     /// `invalid-input`: its directory does not exist or may not be written to, or the file itself may not, or a job of this
     /// process has its tasks or results there.
     pub fn new(path: &Path) -> Result<Self, TaskError> {
-        if ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"].map(Path::new).contains(&path) {
+        if text::is_stdout(path) {
             return Ok(Self { shown: "standard output".to_owned(), place: Place::Stdout });
         }
         Self::file(path.display().to_string(), path.to_owned())
