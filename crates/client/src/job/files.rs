@@ -77,7 +77,7 @@ impl JobFiles {
                  line, or write \"./-\" for a file of that name"
             )));
         }
-        let output = Destination::file(shown.clone(), path)?;
+        let output = Destination::file(shown.clone(), &path)?;
         if let Some(file) = output.target() {
             let line = self.line;
             let written = Use { line, is_written: true };

@@ -33,11 +33,8 @@ pub struct Destination {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Place {
-    /// A file: as it is named, and where it is or will be, behind whatever links lead there.
-    File {
-        path: PathBuf,
-        target: PathBuf,
-    },
+    /// A file: where it is or will be, behind whatever links lead there.
+    File(PathBuf),
     Stdout,
 }
 
@@ -52,7 +49,7 @@ impl Destination {
         if text::is_stdout(path) {
             return Ok(Self { shown: "standard output".to_owned(), place: Place::Stdout });
         }
-        Self::file(path.display().to_string(), path.to_owned())
+        Self::file(path.display().to_string(), path)
     }
 
     /// Makes sure that bytes which are no text do not go to a terminal.
@@ -76,8 +73,8 @@ impl Destination {
     /// Where the file is that will be replaced or made; `None` where there is something else, such as a pipe.
     pub(super) fn target(&self) -> Option<&Path> {
         match &self.place {
-            Place::File { target, .. } if !target::is_device(target) => Some(target),
-            Place::File { .. } | Place::Stdout => None,
+            Place::File(target) if !target::is_device(target) => Some(target),
+            Place::File(_) | Place::Stdout => None,
         }
     }
 
@@ -90,10 +87,8 @@ impl Destination {
         let opened = match &self.place {
             // Not by a name such as /dev/stdout: a file behind it would be written from its start.
             Place::Stdout => io::stdout().as_fd().try_clone_to_owned().map(File::from),
-            Place::File { target, .. } if target::is_device(target) => {
-                OpenOptions::new().write(true).open(target)
-            }
-            Place::File { .. } => return Ok(None),
+            Place::File(target) if target::is_device(target) => OpenOptions::new().write(true).open(target),
+            Place::File(_) => return Ok(None),
         };
         opened.map(Some).map_err(|error| self.cannot(&error))
     }
@@ -105,7 +100,7 @@ impl Destination {
     pub fn write(&self, parts: &[&[u8]]) -> Result<(), TaskError> {
         let written = match (&self.place, self.device()?) {
             (_, Some(device)) => write_all(&device, parts),
-            (Place::File { target, .. }, None) => replace(target, parts),
+            (Place::File(target), None) => replace(target, parts),
             (Place::Stdout, None) => Ok(()),
         };
         written.map_err(|error| self.cannot(&error))
@@ -135,11 +130,7 @@ impl Destination {
     }
 
     pub(super) fn cannot(&self, error: &io::Error) -> TaskError {
-        let name = match &self.place {
-            Place::File { path, .. } => path.display().to_string(),
-            Place::Stdout => self.shown.clone(),
-        };
-        TaskError::new(ErrorCode::GaveUp, format!("cannot write {name}: {error}"))
+        TaskError::new(ErrorCode::GaveUp, format!("cannot write {}: {error}", self.shown))
     }
 
     /// The file at `path`, as results and messages are to call it. Says at once what would otherwise come out after the
@@ -147,18 +138,18 @@ impl Destination {
     ///
     /// # Errors
     /// As [`new`](Self::new).
-    pub(super) fn file(shown: String, path: PathBuf) -> Result<Self, TaskError> {
+    pub(super) fn file(shown: String, path: &Path) -> Result<Self, TaskError> {
         if path.file_name().is_none() || path.is_dir() {
             return Err(TaskError::invalid_input(format!("the output {shown:?} is no file's name")));
         }
-        let target = target::of(&path)
+        let target = target::of(path)
             .map_err(|reason| TaskError::invalid_input(format!("cannot write {shown}: {reason}")))?;
         if kept::is_kept(&target) {
             return Err(TaskError::invalid_input(format!(
                 "the job reads its tasks from {shown}, or writes its results there: name another output"
             )));
         }
-        Ok(Self { shown, place: Place::File { path, target } })
+        Ok(Self { shown, place: Place::File(target) })
     }
 }
 
