@@ -147,13 +147,15 @@ fn interrupted_factorials_that_are_done_are_written() {
     let cluster = Cluster::builder().workers(1).slots(1).start();
     // In place of what was there, too, which is of another job then.
     cluster.file("old", "7\n");
-    for output in [&["--output", "old"][..], &[]] {
+    for output in [&["--output", "old"][..], &["--output", "new"], &[]] {
         let client =
             cluster.client_spawn(&[&["factorial", "5", "40000000", "--plan", "one"], output].concat());
         // One slot: the second one runs when the first one is done.
         cluster.wait_workers("both to have been sent", |rows| rows[0].running == 1 && rows[0].queued == 0);
         client.signal(Signal::INT);
         let run = cluster.finish(client).expect(130);
+        let replaced = run.stderr.contains("old has 1 of 2 factorials, in place of what was there");
+        assert_eq!(replaced, output.contains(&"old"), "{}", run.stderr);
         let written =
             output.last().map_or(run.stdout, |name| fs::read_to_string(cluster.path(name)).unwrap());
         assert_eq!(written, "120\n");

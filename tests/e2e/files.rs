@@ -159,14 +159,52 @@ fn no_task_writes_over_the_tasks_or_the_results_of_its_job() {
         let results = fs::read_to_string(terminal.path("results.jsonl")).unwrap();
         assert_eq!(results.lines().count(), 4, "{run}: {results}");
         for line in results.lines() {
-            assert_eq!(
-                line.contains("name another output"),
-                !line.contains(r#""id":"own""#),
-                "{run}: {line}"
-            );
+            assert_eq!(line.contains("name another"), !line.contains(r#""id":"own""#), "{run}: {line}");
         }
-        assert!(terminal.path("c.npy").exists(), "{run}: {stderr}");
+        assert!(fs::remove_file(terminal.path("c.npy")).is_ok(), "{run}: {stderr}");
     }
+}
+
+#[test]
+fn what_one_line_writes_no_other_line_names_also_when_the_job_is_gone_on_with() {
+    let terminal = Cluster::start(0);
+    let scaled = |id: &str, from: &str, output: &str| {
+        format!(r#"{{"id":"{id}","task":"matmul","a":{{"npy":"{from}"}},"b":[[10]],"output":"{output}"}}"#)
+    };
+    let one = Matrix { rows: 1, columns: 1, elements: vec![1.0] };
+    let tasks = [
+        scaled("first", "a.npy", "c.npy"),
+        scaled("again", "a.npy", "./c.npy"),
+        scaled("reader", "c.npy", "d.npy"),
+        scaled("over", "b.npy", "a.npy"),
+        scaled("own", "b.npy", "b.npy"),
+    ];
+    terminal.file("tasks.jsonl", tasks.join("\n"));
+    let run = |resume: &str| {
+        for name in ["a.npy", "b.npy"] {
+            terminal.file(name, encode(&one));
+        }
+        let script = format!(r#""$0" --local 1 run tasks.jsonl -o results.jsonl {resume}"#);
+        in_a_shell(&terminal, &script).expect(1);
+        let results = fs::read_to_string(terminal.path("results.jsonl")).unwrap();
+        let (done, refused): (Vec<_>, Vec<_>) =
+            results.lines().partition(|line| line.contains(r#""status":"ok""#));
+        assert!(done.len() == 1 && done[0].contains("first"), "{results}");
+        assert!(refused.len() == 4 && refused.iter().all(|line| line.contains("invalid-input")), "{results}");
+        assert_is_product(
+            &fs::read(terminal.path("c.npy")).unwrap(),
+            &Matrix { elements: vec![10.0], ..one.clone() },
+        );
+        for name in ["a.npy", "b.npy"] {
+            assert_is_product(&fs::read(terminal.path(name)).unwrap(), &one);
+        }
+        assert!(!terminal.path("d.npy").exists());
+        done[0].to_owned() + "\n"
+    };
+    let first = run("");
+    // As if it had been killed when that one was done.
+    terminal.file("results.jsonl", first);
+    run("--resume");
 }
 
 /// Has a shell run this, with the client as `$0`.
@@ -190,7 +228,7 @@ fn results_do_not_go_to_the_end_of_the_tasks() {
 }
 
 #[test]
-fn a_file_behind_standard_output_is_not_replaced() {
+fn a_file_that_was_handed_down_is_not_replaced() {
     let terminal = Cluster::start(0);
     fs::write(terminal.path("in"), "b\na\n").unwrap();
     fs::write(terminal.path("job"), "{\"id\":\"x\",\"task\":\"factorial\",\"n\":3}\n").unwrap();
@@ -209,16 +247,40 @@ fn a_file_behind_standard_output_is_not_replaced() {
 }
 
 #[test]
-fn no_results_go_to_a_file_that_another_client_reads_its_tasks_from() {
+fn a_file_that_has_only_a_number_is_not_replaced() {
+    let terminal = Cluster::start(0);
+    fs::write(terminal.path("in"), "b\na\n").unwrap();
+    for run in ["sort in -o /dev/fd/3 --plan local 3>&1", "--local 1 run in -o /dev/stderr 2>&1"] {
+        let script = format!(r#"(echo one; "$0" {run}; echo two) >out"#);
+        in_a_shell(&terminal, &script).expect(0);
+        let out = fs::read_to_string(terminal.path("out")).unwrap();
+        assert!(out.starts_with("one\n") && out.ends_with("\ntwo\n"), "{run}: {out}");
+    }
+    let run = in_a_shell(&terminal, r#""$0" sort in -o /dev/fd/3 --plan local 3>&1 | cat"#).expect(0);
+    assert_eq!(run.stdout, "a\nb\n");
+}
+
+#[test]
+fn what_a_client_reads_or_writes_is_written_over_by_no_other_one() {
     let cluster = Cluster::start(1);
-    // More than are read before some are done.
-    let tasks = Job::sleeps(100_000, 60_000).lines();
-    cluster.file("tasks.jsonl", &tasks);
     cluster.file("other.jsonl", Job::sleeps(1, 0).lines());
-    let reading = cluster.client_spawn(&["run", "tasks.jsonl", "--output", "results.jsonl"]);
-    cluster.wait_workers("a task to run", |rows| rows[0].running > 0);
-    let other = cluster.client(&["run", "other.jsonl", "--output", "tasks.jsonl"]).expect(2);
-    assert!(other.stderr.contains("another client is reading or writing it"), "{}", other.stderr);
-    assert!(fs::read_to_string(cluster.path("tasks.jsonl")).unwrap() == tasks);
-    drop(reading);
+    cluster.file("lines", "b\na\n");
+    // One that has been read to its end when its task runs, and one that has not when some are done.
+    for count in [1, 100_000] {
+        let tasks = Job::sleeps(count, 60_000).lines();
+        cluster.file("tasks.jsonl", &tasks);
+        let reading = cluster.client_spawn(&["run", "tasks.jsonl", "--output", "results.jsonl"]);
+        cluster.wait_workers("a task to run", |rows| rows[0].running > 0);
+        let other = |args: &[&str]| cluster.client(args).expect(2).stderr;
+        let refused = [
+            other(&["run", "other.jsonl", "--output", "tasks.jsonl"]),
+            other(&["run", "results.jsonl"]),
+            other(&["sort", "lines", "-o", "tasks.jsonl", "--plan", "local"]),
+            other(&["sort", "lines", "-o", "results.jsonl", "--plan", "local"]),
+        ];
+        assert!(refused.iter().all(|stderr| stderr.contains("another client ")), "{count}: {refused:?}");
+        assert!(fs::read_to_string(cluster.path("tasks.jsonl")).unwrap() == tasks);
+        drop(reading);
+        cluster.wait_workers("the task to be given up", |rows| rows[0].running == 0);
+    }
 }

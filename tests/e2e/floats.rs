@@ -6,7 +6,7 @@ use harness::{
     npy,
     reference::{Matrix, close, close_float},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use std::{fs, path::Path};
 
 /// Writes a matrix as floats, in C or in Fortran order.
@@ -99,18 +99,17 @@ fn factors_of_two_types_are_refused_by_every_plan_alike() {
         assert!(!cluster.path("c.npy").exists());
     }
     let file = |name: &str| json!({"npy": name});
-    let line = |b: Value, dtype: Value| {
-        let mut line = json!({"task": "matmul", "a": file("a.npy"), "b": b, "output": "c.npy"});
-        line["dtype"] = dtype;
+    let lines =
+        [("long.npy", None), ("long.npy", Some("f32")), ("b.npy", Some("f64")), ("b.npy", Some("f16"))];
+    let job = Job::of(lines.len(), |i| {
+        let (b, dtype) = lines[i];
+        let output = format!("c{i}.npy");
+        let mut line = json!({"task": "matmul", "a": file("a.npy"), "b": file(b), "output": output});
+        if let Some(dtype) = dtype {
+            line["dtype"] = json!(dtype);
+        }
         line
-    };
-    let lines = [
-        json!({"task": "matmul", "a": file("a.npy"), "b": file("long.npy"), "output": "c.npy"}),
-        line(file("long.npy"), json!("f32")),
-        line(file("b.npy"), json!("f64")),
-        line(file("b.npy"), json!("f16")),
-    ];
-    let job = Job::of(lines.len(), |i| lines[i].clone());
+    });
     cluster.file("tasks.jsonl", job.lines());
     let results = cluster.client(&["run", "tasks.jsonl"]).expect(1).results();
     let said = [message, message, "the file of a is of dtype f32", "\"dtype\" takes \"f64\" or \"f32\""];

@@ -43,7 +43,8 @@ pub fn programs() -> &'static Binaries {
 pub fn pi_worker() -> &'static Path {
     static PI: OnceLock<Built<PathBuf>> = OnceLock::new();
     let built = PI.get_or_init(|| {
-        let directory = prebuilt_or_built(&["-p", "sgdt-worker", "--example", "pi"])?;
+        // Of the whole workspace, as its tests are built: its libraries need not be built once more for it.
+        let directory = prebuilt_or_built(&["--workspace", "--example", "pi"])?;
         existing(directory.join("examples/pi"))
     });
     told::<PathBuf>(built)

@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use crate::{balance::Balance, giant::plan::Choice, job::text::is_stdout};
+use crate::{balance::Balance, giant::plan::Choice, job::place::is_stdout};
 use clap::{
     Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
     builder::{BoolishValueParser, PathBufValueParser, TypedValueParser},

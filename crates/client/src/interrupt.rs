@@ -26,6 +26,9 @@ impl Interrupt {
     /// Listens from now on. At the second signal the process ends where it stands.
     pub(crate) fn listen() -> io::Result<Self> {
         let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        // With a handler, a write beyond the limit of a file's size (ulimit -f) is an error that can be told, and does not end
+        // this process with its files half done.
+        let _ = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
         let told = Self { token: CancellationToken::new(), status: Arc::default() };
         tokio::spawn(told.clone().follow(interrupt, terminate));
         Ok(told)

@@ -22,6 +22,7 @@ pub mod kinds;
 pub mod line;
 pub mod npy;
 pub mod output;
+pub mod place;
 pub mod reader;
 pub mod replace;
 pub mod result;

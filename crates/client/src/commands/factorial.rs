@@ -250,7 +250,7 @@ impl Told<'_> {
             if self.status == ExitStatus::Success {
                 self.status = ExitStatus::Failure;
             }
-            complain(&format_args!("the factorial of {n}: {error}"));
+            complain(&format_args!("the factorial of {n}: {}", super::told(&error)));
         }
         Ok(self)
     }

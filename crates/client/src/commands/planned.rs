@@ -78,8 +78,9 @@ impl Planner {
             (Choice::One | Choice::Auto, Some((one, _))) => one,
         };
         if explain {
-            let (rates, plans) = (&rates, &plans);
-            remark(&Explanation { name, task, rates, plans, chosen, local_run: LocalRun::Plan });
+            let (rates, plans, local_run) = (&rates, &plans, LocalRun::Plan);
+            let is_small = choice == Choice::Auto && !large && plans.cluster.is_some();
+            remark(&Explanation { name, task, rates, plans, chosen, is_small, local_run });
         }
         let Plan { place, pieces, .. } = chosen;
         let hands = there.filter(|_| place == Place::Cluster).unwrap_or_else(|| self.here.clone());

@@ -220,7 +220,8 @@ impl<'a> Ways<'a> {
         };
         if let (Some(explain), Some(chosen)) = (explain, chosen) {
             let name = Some(name);
-            explain(&Explanation { name, task: &task, rates: &rates, plans: &plans, chosen, local_run });
+            let (rates, plans, is_small) = (&rates, &plans, false);
+            explain(&Explanation { name, task: &task, rates, plans, chosen, is_small, local_run });
         }
         chosen.map_or(1, |Plan { pieces, .. }| pieces)
     }

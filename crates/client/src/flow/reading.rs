@@ -52,8 +52,9 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// Reads to the end of the file, or to that of the window.
-    pub(super) fn run(mut self) {
+    /// Reads to the end of the file, or to that of the window, and gives back the file: until the job ends, nobody is to write
+    /// over it.
+    pub(super) fn run(mut self) -> TaskFile {
         let mut lines = Vec::new();
         let mut failed = false;
         while let Some(room) = self.window.wait(LINES) {
@@ -66,14 +67,15 @@ impl Reading {
             let ended = !matches!(more, Ok(true));
             self.counters.read(lines.len(), self.tasks.bytes_read(), self.tasks.skipped(), ended);
             if !self.pass_on(&mut lines) {
-                return;
+                break;
             }
             if ended {
                 // If the writer has ended, it knows better why.
                 let _ = self.filed.send(News::End(more.map(drop)));
-                return;
+                break;
             }
         }
+        self.tasks.into_input()
     }
 
     /// Files lines and sends their inputs. Whether there is anybody to read on for.

@@ -31,7 +31,10 @@ pub use input::{Input, Way};
 pub use records::{Lines, Numbers, Records};
 
 use crate::{
-    job::stream::Stream,
+    job::{
+        place::{behind_links, directory_of},
+        stream::Stream,
+    },
     local::{Cancel, within::Spot},
     verify::order::Sum,
 };
@@ -126,14 +129,13 @@ fn rooms(budget: Budget) -> Result<Vec<Vec<Spot>>, TaskError> {
 /// file, as `-` is none.
 pub fn scratch(tmpdir: Option<PathBuf>, output: &Path) -> PathBuf {
     let given = tmpdir.filter(|path| !path.as_os_str().is_empty());
-    let is_stdout = output == Path::new("-");
-    // Where it really is: a name such as /dev/stdout stands for a file that is elsewhere.
-    let real = output.canonicalize();
-    let output = real.as_deref().unwrap_or(output);
-    given.unwrap_or_else(|| match output.parent() {
-        _ if is_stdout || (output.exists() && !output.is_file()) => std::env::temp_dir(),
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => PathBuf::from("."),
+    let is_device = output == Path::new("-") || output.metadata().is_ok_and(|about| !about.is_file());
+    given.unwrap_or_else(|| {
+        if is_device {
+            return std::env::temp_dir();
+        }
+        let place = behind_links(output);
+        directory_of(place.as_deref().unwrap_or(output)).to_owned()
     })
 }
 

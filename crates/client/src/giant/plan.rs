@@ -1,7 +1,8 @@
 //! Where a task is computed best, and in how many pieces: a cost model, without I/O.
 //!
-//! A way to compute a task has four parts: bytes that cross the client's link, work that pieces share, work that
-//! one piece does in the end, and what this process does itself, such as cutting a list into ranges. Transfer and
+//! A way to compute a task has five parts: bytes of files that are read and written, bytes that cross the client's link,
+//! work that pieces share, work that one piece does in the end, and what this process does itself, such as cutting a list
+//! into ranges. Transfer and
 //! shared work overlap as far as there are several rounds of pieces: of the shorter of the two, one round does not.
 //!
 //! What pieces have in common is sent to each worker once, so the bytes depend on how many workers there are, and pieces
@@ -158,7 +159,7 @@ fn seconds(
         link.map_or((0.0, 0.0), |link| (phases.bytes / link.bytes, link.round_trip * phases.trips));
     // Where kernels are slower than usual, so is everything else.
     let slower = (task.usual_rate() / rates.here.rate).max(1.0);
-    phases.client * slower
+    (phases.client + phases.files / task::FILES) * slower
         + shared.max(transfer)
         + shared.min(transfer) / rounds
         + phases.last / power.rate

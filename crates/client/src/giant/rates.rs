@@ -27,6 +27,7 @@ use tokio::time::{Duration, Instant};
 const ASKED: u32 = 16;
 /// How often each, unless that takes too long.
 const ROUNDS: u32 = 4;
+/// After this long no round is begun but the second: the first one alone says too little.
 const LONG: Duration = Duration::from_millis(100);
 /// The side of the matrices that are multiplied.
 const SIDE: u64 = 512;
@@ -66,7 +67,7 @@ async fn power(task: &Task, hands: &Hands, limits: Limits) -> Power {
     let (spec, work) = probe(task, limits);
     let (begun, mut rate) = (Instant::now(), 0.0f64);
     if let Some(spec) = spec {
-        for _ in 0..ROUNDS {
+        for round in 1..=ROUNDS {
             let asked = (0..slots.min(ASKED)).map(|_| hands.run(spec.clone()));
             let done = join_all(asked).await.into_iter().flatten().filter(|result| result.output.is_ok());
             let (count, run) = done.fold((0.0, 0.0), |(count, sum), TaskResult { run, .. }| {
@@ -74,7 +75,7 @@ async fn power(task: &Task, hands: &Hands, limits: Limits) -> Power {
             });
             // The fastest: whatever else goes on makes them slower, never faster.
             rate = rate.max(if run > 0.0 { work * count / run } else { 0.0 });
-            if count == 0.0 || begun.elapsed() > LONG {
+            if count == 0.0 || round > 1 && begun.elapsed() > LONG {
                 break;
             }
         }

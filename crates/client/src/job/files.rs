@@ -1,22 +1,27 @@
 //! The files that the lines of a job name, so that no line is in another's way.
 //!
-//! Tasks run in any order, and some of them again when a job is gone on with. A file that one line writes is therefore no
-//! other line's: of two that write it the one that ends last would have it, and one that reads it would read now what
-//! was there before and now what came after. A line may write what it has read itself.
+//! Tasks run in any order, and some of them again when a job is gone on with. A file that a line writes is therefore named
+//! by no other line: of two that write it the one that ends last would have it, and one that reads it would read now what
+//! was there before and now what came after. Nor does the line read it itself, as it would read its own result when it
+//! runs again. All lines count, whatever becomes of them, so that a job that is gone on with refuses what it refused before.
+//! Pipes and devices are everybody's.
 //!
-//! A file costs 16 bytes here, and some for the table, whatever it is called: see [`id`](super::id).
+//! A file costs 32 bytes here, and some for the table, whatever it is called: see [`id`](super::id).
 
 use super::{
     fields::{shorten, string},
     id::Digest,
+    place::{identity, is_stdout},
     replace::Destination,
-    text,
 };
 use rustc_hash::FxHashMap;
 use sgdt_proto::task::TaskError;
-use std::path::{Path, PathBuf};
+use std::{
+    collections::hash_map::Entry,
+    path::{Path, PathBuf},
+};
 
-/// The files that were named so far, and where those are that the next line names.
+/// The files that were named so far, and where those are that lines name.
 #[derive(Debug, Default)]
 pub struct JobFiles {
     base: PathBuf,
@@ -28,7 +33,7 @@ pub struct JobFiles {
 /// What a file is to the job.
 #[derive(Clone, Copy, Debug)]
 struct Use {
-    /// The line that names it first, or that writes it.
+    /// The line that names it first.
     line: u64,
     is_written: bool,
 }
@@ -40,58 +45,78 @@ impl JobFiles {
     }
 
     /// What is named from here on is named by line `number`.
-    pub fn begin(&mut self, number: u64) {
+    pub(super) fn begin(&mut self, number: u64) {
         self.line = number;
     }
 
-    /// A file that the line reads: the string in the field `name`.
+    /// The line reads a file. What is no file's name is passed over: [`input`](Self::input) refuses it.
     ///
     /// # Errors
-    /// `invalid-input`: it is no string, or an empty one, or another line writes this file.
-    pub fn input(&mut self, name: &str, value: &str) -> Result<PathBuf, TaskError> {
-        let (shown, path) = self.located(name, value)?;
-        // What is no regular file, or not there, has no result of another line in it.
-        if let Some(file) = path.canonicalize().ok().filter(|file| file.is_file()) {
-            let line = self.line;
-            let known = self.uses.entry(self.digest.of(&file)).or_insert(Use { line, is_written: false });
-            if known.is_written && known.line != line {
-                return Err(TaskError::invalid_input(format!(
-                    "{shown:?} is what line {} writes, and tasks run in any order: leave it to another job, after this one",
-                    known.line
-                )));
-            }
+    /// `invalid-input`: an earlier line writes this file.
+    pub fn reads(&mut self, value: &str) -> Result<(), TaskError> {
+        let Ok((shown, path)) = self.located("", value) else { return Ok(()) };
+        let Some(file) = identity(&path) else { return Ok(()) };
+        let used = Use { line: self.line, is_written: false };
+        let known = self.uses.entry(self.digest.of(file)).or_insert(used);
+        if known.is_written {
+            return Err(TaskError::invalid_input(format!(
+                "{shown:?} is the output of line {}, and tasks run in any order: leave it to another job, after this one",
+                known.line
+            )));
         }
-        Ok(path)
+        Ok(())
     }
 
-    /// A file that the line writes: the string in the field `name`.
+    /// The line writes a file. What is no file's name is passed over: [`output`](Self::output) refuses it.
     ///
     /// # Errors
-    /// `invalid-input`: it is no string, or no file that can be written (see [`Destination::new`]), or it is `-`, because
-    /// standard output is where result lines go; or another line reads or writes this file.
-    pub fn output(&mut self, name: &str, value: &str) -> Result<Destination, TaskError> {
+    /// `invalid-input`: this line or an earlier one reads this file, or an earlier one writes it.
+    pub fn writes(&mut self, value: &str) -> Result<(), TaskError> {
+        let Ok((shown, path)) = self.located("", value) else { return Ok(()) };
+        let is_device = path.metadata().is_ok_and(|about| !about.is_file());
+        let Some(file) = identity(&path).filter(|_| !is_device) else { return Ok(()) };
+        let Use { line, is_written } = match self.uses.entry(self.digest.of(file)) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(free) => {
+                free.insert(Use { line: self.line, is_written: true });
+                return Ok(());
+            }
+        };
+        Err(TaskError::invalid_input(if line == self.line {
+            format!(
+                "the output {shown:?} is what the task reads, and if the job is gone on with it may read its own result: \
+                 name another"
+            )
+        } else {
+            let what = if is_written { "the output of" } else { "read by" };
+            format!(
+                "the output {shown:?} is {what} line {line}, too, and tasks run in any order: name another"
+            )
+        }))
+    }
+
+    /// The place of a file to be read: the string in the field `name`.
+    ///
+    /// # Errors
+    /// `invalid-input`: it is no string, or an empty one.
+    pub fn input(&self, name: &str, value: &str) -> Result<PathBuf, TaskError> {
+        self.located(name, value).map(|(_, path)| path)
+    }
+
+    /// A file to be written: the string in the field `name`.
+    ///
+    /// # Errors
+    /// `invalid-input`: it is no string, or no file's name, or it is `-`, because standard output is where result lines go;
+    /// others as of [`Destination::new`].
+    pub fn output(&self, name: &str, value: &str) -> Result<Destination, TaskError> {
         let (shown, path) = self.located(name, value)?;
-        if shown == "-" || text::is_stdout(&path) {
+        if shown == "-" || is_stdout(&path) {
             return Err(TaskError::invalid_input(format!(
                 "{name:?} is a file, not standard output, where result lines go: leave it out to have the result in its \
                  line, or write \"./-\" for a file of that name"
             )));
         }
-        let output = Destination::file(shown.clone(), &path)?;
-        if let Some(file) = output.target() {
-            let line = self.line;
-            let written = Use { line, is_written: true };
-            let known = self.uses.entry(self.digest.of(file)).or_insert(written);
-            if known.line != line {
-                let verb = if known.is_written { "writes" } else { "reads" };
-                return Err(TaskError::invalid_input(format!(
-                    "the output {shown:?} is what line {} {verb}, and tasks run in any order: name another",
-                    known.line
-                )));
-            }
-            *known = written;
-        }
-        Ok(output)
+        Destination::file(shown, &path)
     }
 
     /// A name as it was given, and the file's place.
@@ -110,57 +135,55 @@ mod tests {
     use super::*;
     use std::{fs, os::unix::fs::symlink};
 
-    /// Line 1 reads, line 2 writes, and so on.
-    fn named(
-        files: &mut JobFiles,
-        line: u64,
-        access: fn(&mut JobFiles, &str) -> Option<TaskError>,
-        name: &str,
-    ) -> String {
-        files.begin(line);
-        access(files, &format!("{name:?}")).map(|error| error.message).unwrap_or_default()
-    }
-
-    fn read(files: &mut JobFiles, name: &str) -> Option<TaskError> {
-        files.input("npy", name).err()
-    }
-
-    fn write(files: &mut JobFiles, name: &str) -> Option<TaskError> {
-        files.output("output", name).err()
-    }
-
     #[test]
-    fn what_one_line_writes_is_no_other_lines() {
+    fn what_one_line_writes_is_named_by_no_other_line() {
         let home = tempfile::tempdir().unwrap();
-        for name in ["a", "b", "c"] {
+        for name in ["a", "b"] {
             fs::write(home.path().join(name), name).unwrap();
         }
         symlink("new", home.path().join("link")).unwrap();
         let mut files = JobFiles::relative_to(home.path());
-        let mut named = |line, access, name| named(&mut files, line, access, name);
-        // Many may read one file, and a line may write what it reads.
-        assert_eq!([named(1, read, "a"), named(2, read, "a"), named(2, read, "b")], [""; 3]);
-        assert_eq!([named(2, write, "b"), named(3, write, "new"), named(4, write, "/dev/null")], [""; 3]);
-        assert_eq!(named(5, write, "/dev/null"), "");
-        let written = "the output \"./new\" is what line 3 writes, and tasks run in any order: name another";
-        assert_eq!(named(5, write, "./new"), written);
-        assert_eq!(named(6, write, "link"), written.replace("./new", "link"));
-        let read_before = "the output \"a\" is what line 1 reads, and tasks run in any order: name another";
-        assert_eq!(named(7, write, "a"), read_before);
-        assert_eq!(
-            named(8, read, "b"),
-            "\"b\" is what line 2 writes, and tasks run in any order: leave it to another job, after this one"
-        );
-        // The refused ones have not become those of another line.
-        assert_eq!([named(9, read, "a"), named(9, write, "c")], [""; 2]);
-        assert_eq!(named(10, write, "a"), read_before);
+        let mut refused = |line, verb: &str, name: &str| {
+            files.begin(line);
+            let value = format!("{name:?}");
+            let done = if verb == "reads" { files.reads(&value) } else { files.writes(&value) };
+            done.err().map(|error| error.message).unwrap_or_default()
+        };
+        // Many may read one file, and a device is everybody's.
+        for (line, verb, name) in [
+            (1, "reads", "a"),
+            (2, "reads", "a"),
+            (2, "reads", "later"),
+            (3, "writes", "new"),
+            (4, "writes", "/dev/null"),
+            (5, "writes", "/dev/null"),
+            (5, "reads", "/dev/null"),
+        ] {
+            assert_eq!(refused(line, verb, name), "", "{line} {verb} {name}");
+        }
+        let written =
+            "the output \"./new\" is the output of line 3, too, and tasks run in any order: name another";
+        assert_eq!(refused(6, "writes", "./new"), written);
+        assert_eq!(refused(6, "writes", "link"), written.replace("./new", "link"));
+        let read = "the output \"a\" is read by line 1, too, and tasks run in any order: name another";
+        // Also when another one was refused it meanwhile, and whether or not it is there.
+        assert_eq!([refused(7, "writes", "a"), refused(8, "writes", "a")], [read; 2]);
+        assert!(refused(7, "writes", "later").contains("read by line 2"));
+        let written = "\"new\" is the output of line 3, and tasks run in any order: leave it to another job, after this one";
+        assert_eq!(refused(8, "reads", "new"), written);
+        assert_eq!([refused(9, "reads", "a"), refused(9, "reads", "b")], [""; 2]);
+        let own = refused(9, "writes", "b");
+        assert!(own.starts_with("the output \"b\" is what the task reads"), "{own}");
+        for nothing in ["5", "\"\"", "\"missing/c\"", "\"..\""] {
+            assert!(files.reads(nothing).is_ok() && files.writes(nothing).is_ok(), "{nothing}");
+        }
     }
 
     #[test]
     fn a_name_is_a_string_and_relative_to_the_jobs_directory() {
         let home = tempfile::tempdir().unwrap();
         fs::create_dir(home.path().join("d")).unwrap();
-        let mut files = JobFiles::relative_to(home.path());
+        let files = JobFiles::relative_to(home.path());
         let good = files.output("output", r#""d/c.npy""#).unwrap();
         good.write(&[b"x"]).unwrap();
         let written = home.path().join("d/c.npy");
@@ -172,6 +195,7 @@ mod tests {
             (r#""\u0000""#, r#"invalid-input: "output" is no file's name: "\u0000""#),
             (r#""..""#, r#"invalid-input: the output ".." is no file's name"#),
             (r#""d""#, r#"invalid-input: the output "d" is no file's name"#),
+            (r#""c/""#, r#"invalid-input: the output "c/" is no file's name"#),
         ] {
             assert_eq!(files.output("output", value).unwrap_err().to_string(), message);
         }
@@ -179,9 +203,10 @@ mod tests {
             let error = files.output("output", value).unwrap_err().message;
             assert!(error.starts_with("\"output\" is a file, not standard output"), "{error}");
         }
+        // It may well be there when the job is gone on with.
         let error = files.output("output", r#""no/c.npy""#).unwrap_err().to_string();
         assert!(
-            error.starts_with("invalid-input: cannot write no/c.npy: the directory ")
+            error.starts_with("gave-up: cannot write no/c.npy: the directory ")
                 && error.ends_with("no does not exist"),
             "{error}"
         );

@@ -28,12 +28,21 @@ pub trait ClientKind: Send + Sync + 'static {
     /// The kind's name.
     fn kind(&self) -> &str;
 
-    /// Reads a line's fields, less `id` and `task`. The files that they name are asked for in `files`. They are read
+    /// Tells `files` which of them a line's fields name, so that no line is in another's way: none, unless a kind says
+    /// otherwise. Nothing is read, and what makes no sense is passed over: [`encode`](Self::encode) refuses it.
+    ///
+    /// # Errors
+    /// `invalid-input`: another line is in the way.
+    fn name_files(&self, _fields: &Fields<'_>, _files: &mut JobFiles) -> Result<(), TaskError> {
+        Ok(())
+    }
+
+    /// Reads a line's fields, less `id` and `task`. Where the files are that they name is asked of `files`. They are read
     /// here, and so this may block.
     ///
     /// # Errors
     /// `invalid-input`, naming the field and its value; `too-large`.
-    fn encode(&self, fields: &Fields<'_>, files: &mut JobFiles) -> Result<Request, TaskError>;
+    fn encode(&self, fields: &Fields<'_>, files: &JobFiles) -> Result<Request, TaskError>;
 
     /// How answers to such an input are checked; `None` where they are not, and unless a kind says otherwise.
     fn check(&self, _input: &Payload) -> Option<Check> {
@@ -98,16 +107,24 @@ impl ClientKinds {
         self
     }
 
-    /// Reads the fields of a line of this kind.
+    /// Names the files of a line of this kind.
     ///
     /// # Errors
     /// Those of the kind.
-    pub fn encode(
+    pub fn name_files(
         &self,
         kind: &Kind,
         fields: &Fields<'_>,
         files: &mut JobFiles,
-    ) -> Result<Request, TaskError> {
+    ) -> Result<(), TaskError> {
+        self.0.get(kind.as_str()).map_or(Ok(()), |known| known.name_files(fields, files))
+    }
+
+    /// Reads the fields of a line of this kind.
+    ///
+    /// # Errors
+    /// Those of the kind.
+    pub fn encode(&self, kind: &Kind, fields: &Fields<'_>, files: &JobFiles) -> Result<Request, TaskError> {
         match self.0.get(kind.as_str()) {
             Some(known) => known.encode(fields, files),
             None => Ok(Request::json(fields)),
@@ -171,7 +188,7 @@ mod testing {
     }
 
     pub(super) fn encode_at(kind: &dyn ClientKind, line: &str, base: &Path) -> Result<Request, TaskError> {
-        kind.encode(&Fields::parse(line).unwrap(), &mut JobFiles::relative_to(base))
+        kind.encode(&Fields::parse(line).unwrap(), &JobFiles::relative_to(base))
     }
 
     /// What the request makes of this output.
@@ -195,7 +212,7 @@ mod tests {
         let kind: Kind = "echo".parse().unwrap();
         let fields =
             Fields::parse(r#" {"value" : 1e400, "\u0061\"b":[ 1,2 ] , "x":{"a":1,"a":2}} "#).unwrap();
-        let request = ClientKinds::builtin().encode(&kind, &fields, &mut JobFiles::default()).unwrap();
+        let request = ClientKinds::builtin().encode(&kind, &fields, &JobFiles::default()).unwrap();
         assert_eq!(request.payload.format, Format::Json);
         assert_eq!(&*request.payload.head, br#"{"value":1e400,"a\"b":[ 1,2 ],"x":{"a":1,"a":2}}"#);
         assert!(!request.answer.is_work());
@@ -209,14 +226,14 @@ mod tests {
             fn kind(&self) -> &str {
                 "twice"
             }
-            fn encode(&self, fields: &Fields<'_>, _: &mut JobFiles) -> Result<Request, TaskError> {
+            fn encode(&self, fields: &Fields<'_>, _: &JobFiles) -> Result<Request, TaskError> {
                 fields.only("twice", &[])?;
                 Ok(Request::json(fields))
             }
         }
         let (kinds, kind) = (ClientKinds::none().with(Twice), "twice".parse().unwrap());
         let fields = Fields::parse(r#"{"x":1}"#).unwrap();
-        assert!(kinds.encode(&kind, &fields, &mut JobFiles::default()).is_err());
-        assert!(ClientKinds::none().encode(&kind, &fields, &mut JobFiles::default()).is_ok());
+        assert!(kinds.encode(&kind, &fields, &JobFiles::default()).is_err());
+        assert!(ClientKinds::none().encode(&kind, &fields, &JobFiles::default()).is_ok());
     }
 }

@@ -1,6 +1,7 @@
 //! The file that result lines go to, and what can be wrong with it.
 
 use super::{
+    place::{OPEN_FILE, is_open_file},
     replace::Kept,
     text,
     writer::{Order, ResultWriter},
@@ -39,7 +40,8 @@ impl WriteError {
     }
 
     pub(super) fn refused(path: &Path, reason: impl Into<String>) -> Self {
-        let name = path.display().to_string();
+        let name =
+            if path == Path::new("-") { "standard output".to_owned() } else { path.display().to_string() };
         Self { name, kind: io::ErrorKind::InvalidInput, reason: reason.into() }
     }
 }
@@ -67,12 +69,12 @@ pub fn create(path: &Path, order: Order) -> Result<ResultWriter<Box<dyn Write + 
 ///
 /// # Errors
 /// Both are the same regular file, by whatever names.
-pub fn refuse_same_file(tasks: &Path, results: &Path) -> Result<(), WriteError> {
+pub fn refuse_same_file(tasks: &Path, output: &Path) -> Result<(), WriteError> {
     // Behind standard input and output there may be files, too.
     let behind = |path, standard| if path == Path::new("-") { Path::new(standard) } else { path };
-    let (tasks, results) = (behind(tasks, text::STDIN), behind(results, "/dev/stdout"));
+    let (tasks, results) = (behind(tasks, text::STDIN), behind(output, "/dev/stdout"));
     if results.is_file() && is_same_file(tasks, results).unwrap_or(false) {
-        return Err(WriteError::refused(results, "it is the task file"));
+        return Err(WriteError::refused(output, "it is the task file: name another --output"));
     }
     Ok(())
 }
@@ -81,6 +83,9 @@ pub fn refuse_same_file(tasks: &Path, results: &Path) -> Result<(), WriteError> 
 pub(super) fn open(path: &Path) -> Result<File, WriteError> {
     let name = path.display().to_string();
     let failed = |error: io::Error| WriteError::new(&name, &error);
+    if is_open_file(path) {
+        return Err(WriteError::refused(path, OPEN_FILE));
+    }
     let regular = !path.exists() || path.is_file();
     // Reading is for a resumed run, and what is not a regular file may not allow it.
     let file = OpenOptions::new()
@@ -93,7 +98,9 @@ pub(super) fn open(path: &Path) -> Result<File, WriteError> {
     if regular {
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => {
-                return Err(WriteError::refused(path, "another client is reading or writing it"));
+                let reason =
+                    "another client is reading or writing it: name another --output, or wait for its end";
+                return Err(WriteError::refused(path, reason));
             }
             // A file system without locks is not worth refusing.
             Ok(()) | Err(TryLockError::Error(_)) => {}
@@ -116,7 +123,7 @@ mod tests {
         first.push(0, b"line 0\n".to_vec()).unwrap();
         first.flush().unwrap();
         let error = create(&path, Order::AsFinished).err().unwrap();
-        assert!(error.to_string().ends_with(": another client is reading or writing it"), "{error}");
+        assert!(error.to_string().contains(": another client is reading or writing it"), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), "line 0\n", "the second must not have emptied it");
         drop(first);
         assert!(create(&path, Order::AsFinished).is_ok());

@@ -14,7 +14,7 @@ use super::{
 use crate::{giant::Whole, verify::Check};
 use sgdt_proto::{id::Kind, payload::Payload, task::TaskError};
 use std::{
-    fs::File,
+    fs::{File, TryLockError},
     io::{self, BufRead, BufReader, Read},
     path::Path,
 };
@@ -70,9 +70,10 @@ impl TaskReader<TaskFile> {
     /// working directory.
     ///
     /// # Errors
-    /// The file cannot be opened, or is a directory.
+    /// The file cannot be opened, or is a directory, or another client writes to it.
     pub fn open(path: &Path, kinds: ClientKinds) -> Result<Self, ReadError> {
         if path == Path::new("-") {
+            // A lock would be that of all who have it, too, and stay when this process is gone.
             let input = BufReader::with_capacity(BLOCK, Box::new(Kept::new(io::stdin())) as _);
             return Ok(Self::new(input, "standard input", Path::new(""), kinds));
         }
@@ -84,8 +85,11 @@ impl TaskReader<TaskFile> {
         match opened {
             Ok(file) => {
                 let base = path.parent().unwrap_or(Path::new(""));
-                // Several clients may read it, and none writes its results there. There may be no locks.
-                let _ = file.try_lock_shared();
+                // Several clients may read it, and none writes there. There may be no locks.
+                if let Err(TryLockError::WouldBlock) = file.try_lock_shared() {
+                    let source = io::Error::other("another client writes to it: wait for its end");
+                    return Err(ReadError { name, line: 0, source });
+                }
                 let file = Box::new(Kept::new(file)) as _;
                 Ok(Self::new(BufReader::with_capacity(BLOCK, file), name, base, kinds))
             }
@@ -154,6 +158,11 @@ impl<R: BufRead> TaskReader<R> {
         self.bytes
     }
 
+    /// Lets go of what was read, but not of the file.
+    pub fn into_input(self) -> R {
+        self.input
+    }
+
     fn read_line(&mut self) -> io::Result<Found> {
         if self.buffer.capacity() > KEPT {
             self.buffer = Vec::new();
@@ -191,6 +200,13 @@ impl<R: BufRead> TaskReader<R> {
             task = Err(at_line(self.line, taken(&id)));
             id = LineId::Malformed(self.line);
         }
+        // Those of lines that are done, too: what they have written is no other line's.
+        self.files.begin(self.line);
+        let task = task.and_then(|(kind, fields)| {
+            let named = self.kinds.name_files(&kind, &fields, &mut self.files);
+            named.map_err(|error| at_line(self.line, error))?;
+            Ok((kind, fields))
+        });
         if self.done.contains(&id) {
             self.skipped += 1;
             return None;
@@ -199,8 +215,7 @@ impl<R: BufRead> TaskReader<R> {
             if let Some(error) = &self.given_up {
                 return Err(error.clone());
             }
-            self.files.begin(self.line);
-            let request = self.kinds.encode(&kind, &fields, &mut self.files);
+            let request = self.kinds.encode(&kind, &fields, &self.files);
             let Request { payload, answer } = request.map_err(|error| at_line(self.line, error))?;
             Ok(((kind, payload), answer))
         });

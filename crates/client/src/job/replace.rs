@@ -14,7 +14,7 @@ pub(super) use kept::Kept;
 pub(super) use part::PartFile;
 pub use part::remove_unfinished;
 
-use super::text;
+use super::place::is_stdout;
 use sgdt_proto::task::{ErrorCode, TaskError};
 use std::{
     fs::{self, File, OpenOptions},
@@ -40,13 +40,13 @@ enum Place {
 
 impl Destination {
     /// The file that the command line names; `-` is standard output, and so is every other name of it
-    /// ([`text::is_stdout`]).
+    /// ([`is_stdout`]).
     ///
     /// # Errors
-    /// `invalid-input`: its directory does not exist or may not be written to, or the file itself may not, or a job of this
-    /// process has its tasks or results there.
+    /// `invalid-input`: it is no file's name, or a job of this process has its tasks or results there. `gave-up`: it cannot be
+    /// written as things are, because its directory does not exist, say.
     pub fn new(path: &Path) -> Result<Self, TaskError> {
-        if text::is_stdout(path) {
+        if is_stdout(path) {
             return Ok(Self { shown: "standard output".to_owned(), place: Place::Stdout });
         }
         Self::file(path.display().to_string(), path)
@@ -139,17 +139,19 @@ impl Destination {
     /// # Errors
     /// As [`new`](Self::new).
     pub(super) fn file(shown: String, path: &Path) -> Result<Self, TaskError> {
-        if path.file_name().is_none() || path.is_dir() {
+        let is_directory = path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/");
+        if path.file_name().is_none() || is_directory {
             return Err(TaskError::invalid_input(format!("the output {shown:?} is no file's name")));
         }
-        let target = target::of(path)
-            .map_err(|reason| TaskError::invalid_input(format!("cannot write {shown}: {reason}")))?;
-        if kept::is_kept(&target) {
+        if kept::is_kept(path) {
             return Err(TaskError::invalid_input(format!(
                 "the job reads its tasks from {shown}, or writes its results there: name another output"
             )));
         }
-        Ok(Self { shown, place: Place::File(target) })
+        match target::of(path) {
+            Ok(target) => Ok(Self { shown, place: Place::File(target) }),
+            Err(reason) => Err(TaskError::new(ErrorCode::GaveUp, format!("cannot write {shown}: {reason}"))),
+        }
     }
 }
 
@@ -179,8 +181,8 @@ impl Part {
     pub fn write_at(&mut self, offset: usize, bytes: &[u8]) -> Result<(), TaskError> {
         let written = match &mut self.content {
             Content::File { part, .. } => part.file().write_all_at(bytes, offset as u64),
-            Content::Held(kept) => {
-                match kept.get_mut(offset..).and_then(|rest| rest.get_mut(..bytes.len())) {
+            Content::Held(held) => {
+                match held.get_mut(offset..).and_then(|rest| rest.get_mut(..bytes.len())) {
                     Some(place) => {
                         place.copy_from_slice(bytes);
                         Ok(())
@@ -200,8 +202,8 @@ impl Part {
     pub(super) fn truncate(&mut self, len: usize) -> Result<(), TaskError> {
         let cut = match &mut self.content {
             Content::File { part, .. } => part.file().set_len(len as u64),
-            Content::Held(kept) => {
-                kept.truncate(len);
+            Content::Held(held) => {
+                held.truncate(len);
                 Ok(())
             }
             Content::Finished => Ok(()),
@@ -219,7 +221,7 @@ impl Part {
                 let placed = part.take_place_of(&target);
                 placed.map(drop).map_err(|error| self.to.cannot(&error))
             }
-            Content::Held(kept) => self.to.write(&[&kept]),
+            Content::Held(held) => self.to.write(&[&held]),
             Content::Finished => Ok(()),
         }
     }

@@ -43,8 +43,13 @@ fn tasks_are_given_up_when_no_worker_came_for_as_long_as_there_is_patience() {
 }
 
 #[test]
-fn it_is_told_how_many_workers_a_task_killed_and_one_more_is_asked_for_only_after_the_first() {
-    for (workers, told) in [(1, "wait longer; one died while"), (3, "for 30s; 3 workers died while")] {
+fn a_task_that_is_given_up_tells_how_many_workers_it_killed() {
+    // Another worker would be no help after more than one.
+    for (workers, told) in [
+        (1, "wait longer; one died while"),
+        (2, "for 30s; 2 workers died while"),
+        (3, "for 30s; 3 workers died while"),
+    ] {
         let mut world = World::new();
         let mut alive = world.team(workers, 1);
         let task = world.submit(1)[0];

@@ -18,6 +18,8 @@ pub struct Explanation<'a> {
     pub plans: &'a Plans,
     /// The way that is taken.
     pub chosen: Plan,
+    /// Whether that is because the task is small, whatever is predicted.
+    pub is_small: bool,
     /// How they could have a local run.
     pub local_run: LocalRun,
 }
@@ -35,7 +37,7 @@ pub enum LocalRun {
 
 impl fmt::Display for Explanation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, task, rates, plans, chosen, local_run } = self;
+        let Self { name, task, rates, plans, chosen, is_small, local_run } = self;
         f.write_str("plan")?;
         if let Some(name) = name {
             write!(f, " for {name}")?;
@@ -45,6 +47,9 @@ impl fmt::Display for Explanation<'_> {
         let others = [&plans.local].into_iter().chain(all);
         for plan in others.filter(|plan| (plan.place, plan.pieces) != (chosen.place, chosen.pieces)) {
             writeln!(f, "  {} would take {}", way(task, plan, rates), after(plan.seconds))?;
+        }
+        if *is_small {
+            writeln!(f, "  tasks that usually take so little go to a worker without a measurement")?;
         }
         if chosen.place == Place::Cluster && plans.local.is_clearly_faster(chosen) {
             match local_run {

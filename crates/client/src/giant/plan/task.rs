@@ -44,6 +44,8 @@ pub(super) struct Phases {
     pub(super) last: f64,
     /// Bytes that are sent and received.
     pub(super) bytes: f64,
+    /// Bytes of the files that are read and written, whoever computes.
+    pub(super) files: f64,
     /// Seconds of this process.
     pub(super) client: f64,
     /// Units of work that this process does in the end, on all its threads.
@@ -52,10 +54,20 @@ pub(super) struct Phases {
     pub(super) trips: f64,
 }
 
+/// Bytes of files that are read into memory that is new, or written from it, in a second.
+pub(super) const FILES: f64 = 8e8;
+
 /// Bytes that this process copies in a second, and those of keys that it puts into ranges.
 const COPY: f64 = 2e9;
 const RANGE_NUMBERS: f64 = 1e9;
 const RANGE_LINES: f64 = 2.5e8;
+
+/// As many operations of a product as one core does while it fetches an element of a factor from memory, or writes one of
+/// the product there.
+const TOUCH: f64 = 30.0;
+
+/// How many times as long a line of a long list takes as one of a list that fits in a cache, which is what is measured.
+const SCATTERED: f64 = 2.0;
 
 /// Bytes of sorted runs that one thread merges in a second, with what writing and reading them takes.
 const MERGED: f64 = 2e8;
@@ -93,30 +105,37 @@ impl Task {
                 let most = most_bytes / element.size() as u64;
                 let grid = if whole { Grid { rows: 1, columns: 1 } } else { Grid::of(shape, pieces, most) };
                 let size = element.size() as f64;
+                let elements = m * k + k * n + m * n;
                 let packed = if grid.columns > 1 { size * k * n } else { 0.0 };
                 let placed = if whole { 0.0 } else { size * m * n };
                 Phases {
                     pieces: grid.tiles() as f64,
-                    shared: 2.0 * m * k * n,
+                    shared: 2.0 * m * k * n + TOUCH * elements,
                     last: 0.0,
                     bytes: size * (grid.delivered(shape, workers.unwrap_or(1)) + m * n),
+                    files: size * elements,
                     client: (packed + placed) / COPY,
                     here: 0.0,
                     trips: 1.0,
                 }
             }
             Self::Numbers { bytes } => Self::ranges(bytes, count, most_bytes, RANGE_NUMBERS),
-            Self::Lines { bytes } => Self::ranges(bytes, count, most_bytes, RANGE_LINES),
+            Self::Lines { bytes } => {
+                let ranges = Self::ranges(bytes, count, most_bytes, RANGE_LINES);
+                Phases { shared: SCATTERED * ranges.shared, ..ranges }
+            }
             Self::Factorial { n, decimal } => {
                 let bytes = factorial::bytes(n) as f64;
                 let growth = (8.0 * bytes / MILLION).powf(GROWTH);
                 let (core, text) = (CORE * growth, if decimal { TEXT * growth } else { 0.0 });
+                let files = if decimal { 2.4 } else { 1.0 } * bytes;
                 if whole && workers.is_some() {
                     return Phases {
                         pieces: 1.0,
                         shared: core + text,
                         last: 0.0,
-                        bytes: if decimal { 2.4 } else { 1.0 } * bytes,
+                        bytes: files,
+                        files,
                         client: 0.0,
                         here: 0.0,
                         trips: 1.0,
@@ -129,6 +148,7 @@ impl Task {
                     last: if whole { 0.0 } else { (1.0 - SHARED) * core },
                     // Every level comes back, and goes out again.
                     bytes: 2.0 * bytes * (levels + 1.0),
+                    files,
                     client: 0.0,
                     here: text,
                     trips: levels + 1.0,
@@ -180,6 +200,7 @@ impl Task {
             shared: bytes * uneven,
             last: 0.0,
             bytes: 2.0 * bytes,
+            files: 2.0 * bytes,
             client: if whole { 0.0 } else { bytes / rate + bytes / COPY },
             here: 0.0,
             trips: 1.0,

@@ -25,7 +25,7 @@ fn a_large_product_is_split_when_workers_are_many_and_the_link_is_fast() {
     let best = plans.fastest();
     assert!(best.place == Place::Cluster && best.pieces >= 16, "{best:?}");
     let (one, split) = plans.cluster.unwrap();
-    assert!(one.seconds > 2.0 * 4096f64.powi(3) / 5e10 && split.seconds < one.seconds / 5.0);
+    assert!(one.seconds > 2.0 * 4096f64.powi(3) / 5e10 && split.seconds < one.seconds / 3.0);
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn a_link_carries_what_pieces_have_in_common_once_to_each_worker() {
         let limits = Limits { memory: 1 << 40, verify: true, timeout: None };
         Plans::split(&SQUARE, &rates, &limits, 16).unwrap().seconds
     };
-    assert!(seconds(2) < 0.7 * seconds(16), "{} {}", seconds(2), seconds(16));
+    assert!(seconds(2) < 0.75 * seconds(16), "{} {}", seconds(2), seconds(16));
 }
 
 #[test]
@@ -104,9 +104,13 @@ fn factorials_take_as_long_as_was_measured() {
         let predicted = plans(Task::Factorial { n, decimal: true }, alone).local.seconds;
         assert!((predicted / measured - 1.0).abs() < 0.1, "{n}: {predicted}");
     }
-    // As binary it is what the text is made of.
-    let binary = plans(Task::Factorial { n: 1_000_000, decimal: false }, alone).local.seconds;
-    assert!((binary / 0.067 - 1.0).abs() < 0.1, "{binary}");
+    // Without text, on one thread and on two.
+    for (threads, measured) in [(1, 1.26), (2, 0.71)] {
+        let binary = Task::Factorial { n: 10_000_000, decimal: false };
+        let here = Rates { here: power(threads, 1.0), cluster: None };
+        let predicted = plans(binary, here).local.seconds;
+        assert!((predicted / measured - 1.0).abs() < 0.2, "{threads}: {predicted}");
+    }
     let two =
         plans(Task::Factorial { n: 5_000_000, decimal: true }, Rates { here: power(2, 1.0), cluster: None })
             .local;
@@ -141,8 +145,9 @@ fn an_explanation_says_when_a_local_run_is_faster() {
     let rates = rates(power(2, 5e10), power(2, 5e10), 1e6);
     let plans = plans(SQUARE, rates);
     let (_, split) = plans.cluster.unwrap();
-    let explanation = |name, chosen, local_run| {
-        Explanation { name, task: &SQUARE, rates: &rates, plans: &plans, chosen, local_run }.to_string()
+    let explanation = |name: Option<&str>, chosen, local_run| {
+        let (task, is_small) = (&SQUARE, name.is_some());
+        Explanation { name, task, rates: &rates, plans: &plans, chosen, is_small, local_run }.to_string()
     };
     let told = explanation(None, split, LocalRun::Plan);
     assert!(told.starts_with("plan: split into ") && told.contains("faster: try --plan local"), "{told}");
@@ -150,7 +155,9 @@ fn an_explanation_says_when_a_local_run_is_faster() {
     let told = explanation(Some("line 3"), split, LocalRun::Workers);
     assert!(told.starts_with("plan for line 3: split into ") && !told.contains("--plan"), "{told}");
     assert!(told.contains("faster: try --local 2 in place of --nameserver and --tls"), "{told}");
-    assert!(!explanation(None, split, LocalRun::Here).contains("try"));
+    assert!(told.contains("tasks that usually take so little go to a worker"), "{told}");
+    let told = explanation(None, split, LocalRun::Here);
+    assert!(!told.contains("try") && !told.contains("so little"), "{told}");
     let told = explanation(None, plans.local, LocalRun::Plan);
     assert!(
         told.starts_with("plan: local, in 2 pieces on 2 threads") && !told.contains("is faster"),
@@ -172,4 +179,17 @@ fn a_sort_through_a_temporary_file_says_why() {
     );
     // However much memory there is.
     assert!(told(4 << 30, 1 << 40).contains("no task takes so much at once: 4GiB at the most"));
+}
+
+#[test]
+fn files_and_thin_factors_take_their_time() {
+    let alone = Rates { here: power(1, 4e10), cluster: None };
+    let predicted = |shape| plans(Task::Matmul { shape, element: Element::F64 }, alone).local.seconds;
+    // 24 MB in and out, and next to nothing to compute.
+    let thin = predicted([1_000_000, 3, 3]);
+    assert!((0.05..0.2).contains(&thin), "{thin}");
+    // The same numbers of operations, on few elements.
+    assert!(predicted([256, 256, 256]) < 0.05 * predicted([4, 4, 1 << 20]), "{}", predicted([256; 3]));
+    let text = plans(Task::Lines { bytes: 25_000_000 }, Rates { here: power(1, 1e8), cluster: None });
+    assert!((0.4..0.7).contains(&text.local.seconds), "{:?}", text.local);
 }

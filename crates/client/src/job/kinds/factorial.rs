@@ -27,7 +27,7 @@ impl ClientKind for Factorial {
         KIND
     }
 
-    fn encode(&self, fields: &Fields<'_>, _: &mut JobFiles) -> Result<Request, TaskError> {
+    fn encode(&self, fields: &Fields<'_>, _: &JobFiles) -> Result<Request, TaskError> {
         fields.only(KIND, &["n", "return"])?;
         of(whole("n", fields.require("n")?)?, summary(fields)?)
     }

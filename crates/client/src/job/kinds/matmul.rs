@@ -40,7 +40,15 @@ impl ClientKind for MatMul {
         KIND
     }
 
-    fn encode(&self, fields: &Fields<'_>, files: &mut JobFiles) -> Result<Request, TaskError> {
+    fn name_files(&self, fields: &Fields<'_>, files: &mut JobFiles) -> Result<(), TaskError> {
+        for factor in ["a", "b"].into_iter().filter_map(|name| fields.get(name)) {
+            let source = if factor.starts_with('{') { Fields::parse(factor).ok() } else { None };
+            source.and_then(|source| source.get("npy")).map_or(Ok(()), |input| files.reads(input))?;
+        }
+        fields.get("output").map_or(Ok(()), |output| files.writes(output))
+    }
+
+    fn encode(&self, fields: &Fields<'_>, files: &JobFiles) -> Result<Request, TaskError> {
         fields.only(KIND, &["a", "b", "dtype", "output", "return"])?;
         let output = fields.get("output").map(|value| files.output("output", value)).transpose()?;
         let summary = summary(fields)?;
@@ -78,7 +86,9 @@ pub struct Files {
 pub fn files(a: &Path, b: &Path, output: &Path) -> Result<Files, TaskError> {
     let output = Destination::new(output)?.takes_bytes()?;
     if [a, b].contains(&Path::new("-")) {
-        return Err(TaskError::invalid_input("factors are read from files, not from standard input"));
+        return Err(TaskError::invalid_input(
+            "a factor is -, and factors are not read from standard input: name a .npy file, or write ./- for one of that name",
+        ));
     }
     let (a, b) = (npy::read_matrix(a)?, npy::read_matrix(b)?);
     a.times(&b)?;
@@ -134,7 +144,7 @@ enum Factor<'a> {
 }
 
 impl<'a> Factor<'a> {
-    fn read(name: &str, value: &'a str, files: &mut JobFiles, recent: &Recent) -> Result<Self, TaskError> {
+    fn read(name: &str, value: &'a str, files: &JobFiles, recent: &Recent) -> Result<Self, TaskError> {
         let refused = || {
             TaskError::invalid_input(format!(
                 "{name:?} takes rows, {{\"npy\":\"file.npy\"}} or {{\"random\":[rows,columns],\"seed\":1}}, not {}",

@@ -41,7 +41,12 @@ impl ClientKind for Sort {
         KIND
     }
 
-    fn encode(&self, fields: &Fields<'_>, files: &mut JobFiles) -> Result<Request, TaskError> {
+    fn name_files(&self, fields: &Fields<'_>, files: &mut JobFiles) -> Result<(), TaskError> {
+        fields.get("npy").map_or(Ok(()), |input| files.reads(input))?;
+        fields.get("output").map_or(Ok(()), |output| files.writes(output))
+    }
+
+    fn encode(&self, fields: &Fields<'_>, files: &JobFiles) -> Result<Request, TaskError> {
         fields.only(KIND, &["values", "npy", "random", "seed", "dtype", "order", "output", "return"])?;
         let descending = match fields.get("order") {
             Some(order) => either("order", order, ["asc", "desc"])?,
@@ -197,7 +202,7 @@ fn request(keys: Keys, descending: bool, told: Told) -> Result<Request, TaskErro
 }
 
 /// The keys that a line names in one of three ways.
-fn keys(fields: &Fields<'_>, files: &mut JobFiles) -> Result<Keys, TaskError> {
+fn keys(fields: &Fields<'_>, files: &JobFiles) -> Result<Keys, TaskError> {
     let sources = (fields.get("values"), fields.get("npy"), fields.get("random"));
     if sources.2.is_none() && fields.get("seed").is_some() {
         return Err(TaskError::invalid_input("\"seed\" goes with \"random\" alone"));

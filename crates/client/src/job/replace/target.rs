@@ -1,37 +1,66 @@
-//! Where what is written to a path goes, and whether it can.
+//! Where a file is written, and whether it can be.
 
+use crate::job::place::{OPEN_FILE, behind_links, directory_of, is_open_file};
 use rustix::fs::{Access, access};
 use std::{
-    fs, io,
+    fs::{self, File, TryLockError},
+    io,
     path::{Path, PathBuf},
 };
 
-/// As many links as Linux follows.
-const MOST_LINKS: usize = 40;
+/// Why a file cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unwritable {
+    #[error("{0}")]
+    Unreachable(#[from] io::Error),
+    #[error("{OPEN_FILE}")]
+    Open,
+    #[error("the directory {} does not exist", .0.display())]
+    Nowhere(PathBuf),
+    #[error("no file can be made in {}: {}", .0.display(), .1)]
+    Directory(PathBuf, io::Error),
+    #[error("the file there is read-only")]
+    ReadOnly,
+    #[error(
+        "another client reads its tasks from it, or writes there: name another output, or wait for its end"
+    )]
+    Locked,
+}
 
 /// The place of a file that is there, or will be: behind the links at `path`, in a directory that is called by its own
 /// name. What is no regular file, such as a pipe, is called as it was: links to it may lead nowhere.
 ///
 /// # Errors
-/// Why no file can be written there, in words.
-pub(super) fn of(path: &Path) -> Result<PathBuf, String> {
+/// Why no file can be written there, as far as that can be known before.
+pub(super) fn of(path: &Path) -> Result<PathBuf, Unwritable> {
     if is_device(path) {
         return Ok(path.to_owned());
     }
-    let target = follow(path).map_err(|error| error.to_string())?;
-    let directory = directory_of(&target);
-    let Ok(directory) = directory.canonicalize() else {
-        return Err(format!("the directory {} does not exist", directory.display()));
-    };
-    let Some(name) = target.file_name() else { return Err("it is no file's name".to_owned()) };
-    let target = directory.join(name);
-    if fs::metadata(&target).is_ok_and(|old| old.permissions().readonly()) {
-        return Err("the file there is read-only".to_owned());
+    if is_open_file(path) {
+        return Err(Unwritable::Open);
     }
-    access(&directory, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
-        let reason = io::Error::from(error);
-        format!("no file can be made in the directory {}: {reason}", directory.display())
+    let place = behind_links(path)?;
+    let Some(name) = place.file_name() else {
+        return Err(io::Error::from(io::ErrorKind::IsADirectory).into());
+    };
+    let directory = directory_of(&place);
+    let directory = directory.canonicalize().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Unwritable::Nowhere(directory.to_owned()),
+        _ => Unwritable::Directory(directory.to_owned(), error),
     })?;
+    if !directory.is_dir() {
+        return Err(Unwritable::Directory(directory, io::ErrorKind::NotADirectory.into()));
+    }
+    let target = directory.join(name);
+    match fs::metadata(&target) {
+        Ok(old) if old.permissions().readonly() => return Err(Unwritable::ReadOnly),
+        Ok(_) if is_locked(&target) => return Err(Unwritable::Locked),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    if let Err(error) = access(&directory, Access::WRITE_OK | Access::EXEC_OK) {
+        return Err(Unwritable::Directory(directory, error.into()));
+    }
     Ok(target)
 }
 
@@ -40,25 +69,10 @@ pub(super) fn is_device(target: &Path) -> bool {
     fs::metadata(target).is_ok_and(|about| !about.is_file())
 }
 
-/// What the links lead to.
-fn follow(path: &Path) -> io::Result<PathBuf> {
-    let mut path = path.to_owned();
-    for _ in 0..MOST_LINKS {
-        match fs::read_link(&path) {
-            Ok(next) => path = directory_of(&path).join(next),
-            // It is no link, or not there: what is wrong with it, if anything, shows when it is written.
-            Err(_) => return Ok(path),
-        }
-    }
-    Err(io::Error::other("its links lead in a circle"))
-}
-
-fn directory_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-        Some(parent) => parent,
-        None => path,
-    }
+/// Whether a client holds its lock on a file: it writes there, or reads its tasks from it. There may be no locks. For a moment
+/// this holds one, which whoever begins to use a file that is about to be replaced may well meet.
+fn is_locked(target: &Path) -> bool {
+    File::open(target).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
 #[cfg(test)]
@@ -67,37 +81,44 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     #[test]
-    fn links_are_followed_to_a_file_whether_it_is_there_or_not() {
+    fn a_file_is_written_where_links_lead() {
         let home = tempfile::tempdir().unwrap();
         let home = home.path().canonicalize().unwrap();
-        fs::create_dir(home.join("d")).unwrap();
-        symlink("d", home.join("directory")).unwrap();
-        symlink("../new", home.join("d/link")).unwrap();
-        symlink("directory/link", home.join("far")).unwrap();
-        for name in ["new", "far", "d/../new", "directory/link"] {
-            assert_eq!(of(&home.join(name)), Ok(home.join("new")), "{name}");
-        }
-        fs::write(home.join("new"), "old").unwrap();
-        assert_eq!(of(&home.join("far")), Ok(home.join("new")));
+        symlink("new", home.join("link")).unwrap();
         symlink("/dev/null", home.join("null")).unwrap();
-        assert_eq!(of(&home.join("null")), Ok(home.join("null")));
+        assert_eq!(of(&home.join("link")).unwrap(), home.join("new"));
+        assert_eq!(of(&home.join("null")).unwrap(), home.join("null"));
     }
 
     #[test]
     fn what_no_file_can_be_written_to_is_said_with_the_reason() {
         let home = tempfile::tempdir().unwrap();
         let place = |name: &str| home.path().join(name);
+        let refused = |name: &str| of(&place(name)).unwrap_err().to_string();
         symlink("loop", place("loop")).unwrap();
         symlink("missing/file", place("dangling")).unwrap();
-        assert_eq!(of(&place("loop")).unwrap_err(), "its links lead in a circle");
+        assert!(refused("loop").starts_with("its links lead in a circle"));
         for name in ["missing/file", "dangling"] {
             let missing = format!("the directory {} does not exist", place("missing").display());
-            assert_eq!(of(&place(name)).unwrap_err(), missing);
+            assert_eq!(refused(name), missing);
         }
         fs::write(place("old"), "old").unwrap();
+        assert!(refused("old/file").ends_with("old: not a directory"), "{}", refused("old/file"));
+        assert!(refused(&"x".repeat(300)).starts_with("File name too long"));
+        let lock = File::open(place("old")).unwrap();
+        lock.lock_shared().unwrap();
+        assert!(refused("old").starts_with("another client reads its tasks from it"));
+        lock.unlock().unwrap();
         let mut kept = fs::metadata(place("old")).unwrap().permissions();
         kept.set_readonly(true);
         fs::set_permissions(place("old"), kept).unwrap();
-        assert_eq!(of(&place("old")).unwrap_err(), "the file there is read-only");
+        assert_eq!(refused("old"), "the file there is read-only");
+        // Root may write there all the same.
+        fs::create_dir(place("locked")).unwrap();
+        let mut locked = fs::metadata(place("locked")).unwrap().permissions();
+        locked.set_readonly(true);
+        fs::set_permissions(place("locked"), locked).unwrap();
+        let is_refused = of(&place("locked/file")).is_err();
+        assert_eq!(is_refused, File::create(place("locked/file")).is_err());
     }
 }

@@ -1,8 +1,8 @@
 //! Sorting by 64-bit keys, in place but for 256 KiB a thread, in time linear in the number of items.
 //!
-//! - [`deal`] takes a large slice apart by its keys' leading bits;
-//! - [`leaf`] sorts what fits in a cache, by the bits that follow;
-//! - [`shared`] has several threads do both.
+//! - [`shared`] parts a large slice, for as many threads as are idle when it begins;
+//! - [`deal`] takes a part of it apart by its keys' leading bits, for whoever is idle later, too;
+//! - [`leaf`] sorts what fits in a cache, by the bits that follow.
 //!
 //! All passes run in blocks between which the task may be cancelled.
 
@@ -22,6 +22,9 @@ const LEAF_BYTES: usize = 1 << 18;
 
 /// How many items a pass handles between two looks at the cancel handle.
 const BLOCK: usize = 1 << 16;
+
+/// How many items are worth a thread more: one sorts them in some two milliseconds.
+const SHARED: usize = 1 << 18;
 
 /// Sorts `items` by `key`, which gives the same for an item every time. The order of items with equal keys is
 /// not specified.

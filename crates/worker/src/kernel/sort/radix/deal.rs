@@ -6,20 +6,18 @@
 //! "Engineering radix sort", Computing Systems 1993; in the order of swaps of Skarupke's ska sort, which lets them
 //! overlap).
 //!
-//! The buckets are then sorted one after the other, by two threads as soon as another is idle: parts of a list take
-//! longer than others where their keys are spread less evenly.
+//! The buckets are then sorted one after the other, and half of those that are left by another thread whenever one is idle:
+//! parts of a list take longer than others where their keys are spread less evenly.
 //!
 //! Each deal leaves at most half of the items in one cell, or takes off the leading bits in which keys differ, so no
 //! order or distribution of keys can make it slow.
 
 use super::{
-    BLOCK, LEAF_BYTES, Order,
+    BLOCK, LEAF_BYTES, Order, SHARED,
     cells::{Cells, Span},
-    shared::SHARED,
 };
 use crate::cancel::Cancel;
 use sgdt_proto::task::TaskError;
-use std::iter;
 
 /// Large slices make about this many buckets: more run out of cache lines and page entries.
 const BUCKETS: usize = 400;
@@ -49,7 +47,12 @@ pub(super) fn deal<T: Copy + Send>(
         counts = count(items, key, cells, cancel)?;
     }
     let most = (items.len() / BUCKETS).max(LEAF_BYTES / size_of::<T>() / 4 * 3);
-    let Buckets { of_cell, ends, done } = Buckets::of(&counts, most, cells);
+    let (of_cell, buckets) = buckets(&counts, most, cells);
+    let end = |before: &mut usize, bucket: &Bucket| {
+        *before += bucket.len;
+        Some(*before)
+    };
+    let ends: Vec<usize> = buckets.iter().scan(0, end).collect();
     let mut next = ends.clone();
     next.rotate_right(1);
     next[0] = 0;
@@ -71,12 +74,11 @@ pub(super) fn deal<T: Copy + Send>(
             }
         }
     }
-    let starts = iter::once(0).chain(ends.iter().copied());
-    let buckets = starts.zip(&ends).zip(done).map(|((start, end), done)| Bucket { len: end - start, done });
-    each(items, &buckets.collect::<Vec<_>>(), order, scratch, cancel)
+    each(items, &buckets, order, scratch, cancel)
 }
 
-/// Items whose keys are between those of others.
+/// Items that go together: their keys are between those of others.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Bucket {
     len: usize,
     /// Whether all its keys are equal.
@@ -131,39 +133,20 @@ fn count<T>(
     Ok(counts)
 }
 
-/// Which items go together.
-struct Buckets {
-    /// Which bucket the items of a cell go to. There are fewer buckets than cells.
-    of_cell: [u16; Cells::COUNT],
-    /// Where each bucket ends, in items.
-    ends: Vec<usize>,
-    /// Whether all keys of a bucket are equal.
-    done: Vec<bool>,
-}
-
-impl Buckets {
-    /// Of as many neighbouring cells as have at most so many items together, or of one that has more.
-    fn of(counts: &[usize], most: usize, cells: Cells) -> Self {
-        let mut buckets = Self { of_cell: [0; Cells::COUNT], ends: Vec::new(), done: Vec::new() };
-        let (mut end, mut has) = (0, 0);
-        for (cell, &count) in counts.iter().enumerate() {
-            if count > 0 && (has == 0 || has + count > most) {
-                buckets.ends.push(end);
-                buckets.done.push(cells.is_single(cell));
-                has = 0;
-            } else if count > 0
-                && let Some(done) = buckets.done.last_mut()
-            {
-                *done = false;
-            }
-            (end, has) = (end + count, has + count);
-            if let (Some(last), Some(bucket)) = (buckets.ends.last_mut(), buckets.of_cell.get_mut(cell)) {
-                *last = end;
-                *bucket = (buckets.done.len() - 1) as u16;
-            }
+/// Which bucket the items of each cell go to, and the buckets: of as many neighbouring cells as have at most so many items
+/// together, or of one that has more. There are fewer of them than cells.
+fn buckets(counts: &[usize; Cells::COUNT], most: usize, cells: Cells) -> ([u16; Cells::COUNT], Vec<Bucket>) {
+    let (mut of_cell, mut buckets) = ([0; Cells::COUNT], Vec::<Bucket>::new());
+    for ((cell, &count), own) in
+        counts.iter().enumerate().zip(&mut of_cell).filter(|((_, count), _)| **count > 0)
+    {
+        match buckets.last_mut() {
+            Some(last) if last.len + count <= most => *last = Bucket { len: last.len + count, done: false },
+            _ => buckets.push(Bucket { len: count, done: cells.is_single(cell) }),
         }
-        buckets
+        *own = (buckets.len() - 1) as u16;
     }
+    (of_cell, buckets)
 }
 
 #[cfg(test)]
@@ -175,10 +158,9 @@ mod tests {
         let mut counts = [0; Cells::COUNT];
         counts[3..10].copy_from_slice(&[2, 3, 0, 6, 90, 5, 5]);
         let cells = Cells::of(Span { low: 0, high: u64::MAX });
-        let Buckets { of_cell, ends, done } = Buckets::of(&counts, 10, cells);
-        assert_eq!(ends, [5, 11, 101, 111]);
+        let (of_cell, buckets) = buckets(&counts, 10, cells);
+        assert_eq!(buckets, [5, 6, 90, 10].map(|len| Bucket { len, done: false }));
         assert_eq!(of_cell[3..10], [0, 0, 0, 1, 2, 3, 3]);
-        assert_eq!(done, [false; 4]);
     }
 
     #[test]
@@ -186,7 +168,7 @@ mod tests {
         let mut counts = [0; Cells::COUNT];
         counts[..4].copy_from_slice(&[7, 8, 0, 1]);
         let cells = Cells::of(Span { low: 5, high: 8 });
-        let Buckets { ends, done, .. } = Buckets::of(&counts, 10, cells);
-        assert_eq!((ends, done), (vec![7, 16], vec![true, false]));
+        let (_, buckets) = buckets(&counts, 10, cells);
+        assert_eq!(buckets, [Bucket { len: 7, done: true }, Bucket { len: 9, done: false }]);
     }
 }

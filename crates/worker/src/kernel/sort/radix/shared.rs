@@ -4,12 +4,9 @@
 //! Parting moves items by swaps, without a branch that depends on a key (Lomuto's scheme; see Edelkamp and Weiß,
 //! "BlockQuicksort", ESA 2016, for why that matters).
 
-use super::{BLOCK, Order, cells::sample, deal::deal};
+use super::{BLOCK, Order, SHARED, cells::sample, deal::deal};
 use crate::cancel::Cancel;
 use sgdt_proto::task::TaskError;
-
-/// Shorter slices are sorted by one thread: they take some two milliseconds.
-pub(super) const SHARED: usize = 1 << 18;
 
 /// Sorts a slice, with the help of whoever is idle.
 pub(super) fn sort<T: Copy + Send>(
