@@ -250,7 +250,7 @@ fn a_full_disk_is_one_clear_error_and_the_old_output_stays() {
     let large = "File too large (os error 27)";
     for (blocks, said) in [
         (1000, format!("cannot write a temporary file in {shown}: {large}; TMPDIR can name another place")),
-        (4096, format!("cannot write out.npy: {large}")),
+        (4096, format!("cannot write out.npy: {large}; raise the limit (ulimit -f) and run again")),
     ] {
         let script = format!("ulimit -f {blocks}; exec \"$0\" \"$@\"");
         let mut shell = terminal.command(Path::new("/bin/sh"));

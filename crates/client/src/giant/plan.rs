@@ -159,7 +159,8 @@ fn seconds(
         link.map_or((0.0, 0.0), |link| (phases.bytes / link.bytes, link.round_trip * phases.trips));
     // Where kernels are slower than usual, so is everything else.
     let slower = (task.usual_rate() / rates.here.rate).max(1.0);
-    (phases.client + phases.files / task::FILES) * slower
+    phases.files / task::FILES
+        + phases.client * slower
         + shared.max(transfer)
         + shared.min(transfer) / rounds
         + phases.last / power.rate

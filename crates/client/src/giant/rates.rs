@@ -27,8 +27,10 @@ use tokio::time::{Duration, Instant};
 const ASKED: u32 = 16;
 /// How often each, unless that takes too long.
 const ROUNDS: u32 = 4;
-/// After this long no round is begun but the second: the first one alone says too little.
+/// After this long no round is begun but the second, as the first one alone says too little; and that one not where it has
+/// to wait, for a worker that is busy, say.
 const LONG: Duration = Duration::from_millis(100);
+const BUSY: Duration = Duration::from_secs(1);
 /// The side of the matrices that are multiplied.
 const SIDE: u64 = 512;
 /// How many numbers are made and sorted, and how many bytes of lines.
@@ -75,7 +77,7 @@ async fn power(task: &Task, hands: &Hands, limits: Limits) -> Power {
             });
             // The fastest: whatever else goes on makes them slower, never faster.
             rate = rate.max(if run > 0.0 { work * count / run } else { 0.0 });
-            if count == 0.0 || round > 1 && begun.elapsed() > LONG {
+            if count == 0.0 || begun.elapsed() > if round == 1 { BUSY } else { LONG } {
                 break;
             }
         }
@@ -89,7 +91,7 @@ fn probe(task: &Task, limits: Limits) -> (Option<TaskSpec>, f64) {
         Task::Matmul { element, .. } => {
             let operand = |seed| Operand::Random { element: *element, shape: [SIDE, SIDE], seed };
             let input = matmul::Input { a: operand(1), b: operand(2), summary: true };
-            (spec(matmul::KIND, &input, limits), 2.0 * (SIDE as f64).powi(3))
+            (spec(matmul::KIND, &input, limits), Task::product([SIDE; 3]))
         }
         Task::Numbers { .. } => {
             let keys = Keys::Random { number: Number::I64, len: NUMBERS, seed: 1 };

@@ -2,7 +2,7 @@
 
 use super::{
     place::{OPEN_FILE, is_open_file},
-    replace::Kept,
+    replace::{Kept, advice},
     text,
     writer::{Order, ResultWriter},
 };
@@ -31,8 +31,8 @@ impl WriteError {
     pub(super) fn new(name: &str, error: &io::Error) -> Self {
         let reason = match error.kind() {
             io::ErrorKind::BrokenPipe => "nobody reads them any more".to_owned(),
-            io::ErrorKind::StorageFull => {
-                format!("{error}; make room and run again (an --output goes on with --resume)")
+            kind if !advice(kind).is_empty() => {
+                format!("{error}{} (an --output goes on with --resume)", advice(kind))
             }
             _ => error.to_string(),
         };

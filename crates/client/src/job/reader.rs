@@ -14,7 +14,7 @@ use super::{
 use crate::{giant::Whole, verify::Check};
 use sgdt_proto::{id::Kind, payload::Payload, task::TaskError};
 use std::{
-    fs::{File, TryLockError},
+    fs::File,
     io::{self, BufRead, BufReader, Read},
     path::Path,
 };
@@ -70,7 +70,7 @@ impl TaskReader<TaskFile> {
     /// working directory.
     ///
     /// # Errors
-    /// The file cannot be opened, or is a directory, or another client writes to it.
+    /// The file cannot be opened, or is a directory.
     pub fn open(path: &Path, kinds: ClientKinds) -> Result<Self, ReadError> {
         if path == Path::new("-") {
             // A lock would be that of all who have it, too, and stay when this process is gone.
@@ -85,11 +85,9 @@ impl TaskReader<TaskFile> {
         match opened {
             Ok(file) => {
                 let base = path.parent().unwrap_or(Path::new(""));
-                // Several clients may read it, and none writes there. There may be no locks.
-                if let Err(TryLockError::WouldBlock) = file.try_lock_shared() {
-                    let source = io::Error::other("another client writes to it: wait for its end");
-                    return Err(ReadError { name, line: 0, source });
-                }
+                // Several clients may read it, and none that comes later has its results there. There may be no locks, or
+                // somebody else's.
+                let _ = file.try_lock_shared();
                 let file = Box::new(Kept::new(file)) as _;
                 Ok(Self::new(BufReader::with_capacity(BLOCK, file), name, base, kinds))
             }

@@ -130,7 +130,10 @@ impl Destination {
     }
 
     pub(super) fn cannot(&self, error: &io::Error) -> TaskError {
-        TaskError::new(ErrorCode::GaveUp, format!("cannot write {}: {error}", self.shown))
+        TaskError::new(
+            ErrorCode::GaveUp,
+            format!("cannot write {}: {error}{}", self.shown, advice(error.kind())),
+        )
     }
 
     /// The file at `path`, as results and messages are to call it. Says at once what would otherwise come out after the
@@ -139,7 +142,8 @@ impl Destination {
     /// # Errors
     /// As [`new`](Self::new).
     pub(super) fn file(shown: String, path: &Path) -> Result<Self, TaskError> {
-        let is_directory = path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/");
+        let written = path.as_os_str().as_encoded_bytes();
+        let is_directory = path.is_dir() || written.ends_with(b"/") || written.ends_with(b"/.");
         if path.file_name().is_none() || is_directory {
             return Err(TaskError::invalid_input(format!("the output {shown:?} is no file's name")));
         }
@@ -249,6 +253,15 @@ fn beside(target: &Path) -> io::Result<PartFile> {
         part.file().set_permissions(permissions)?;
     }
     Ok(part)
+}
+
+/// What people can do about it, where that is known.
+pub(super) fn advice(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; make room and run again",
+        io::ErrorKind::FileTooLarge => "; raise the limit (ulimit -f) and run again",
+        _ => "",
+    }
 }
 
 fn write_all(mut file: &File, parts: &[&[u8]]) -> io::Result<()> {

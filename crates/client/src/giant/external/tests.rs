@@ -162,7 +162,10 @@ fn what_stands_in_the_way_is_named() {
          another place"
     );
     let full = sort_to(&std::env::temp_dir(), "/dev/full");
-    assert_eq!(full, "gave-up: cannot write /dev/full: No space left on device (os error 28)");
+    assert_eq!(
+        full,
+        "gave-up: cannot write /dev/full: No space left on device (os error 28); make room and run again"
+    );
 }
 
 #[test]

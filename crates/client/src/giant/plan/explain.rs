@@ -49,7 +49,10 @@ impl fmt::Display for Explanation<'_> {
             writeln!(f, "  {} would take {}", way(task, plan, rates), after(plan.seconds))?;
         }
         if *is_small {
-            writeln!(f, "  tasks that usually take so little go to a worker without a measurement")?;
+            writeln!(
+                f,
+                "  it is small: --plan auto sends what usually takes so little to a worker, whatever is predicted"
+            )?;
         }
         if chosen.place == Place::Cluster && plans.local.is_clearly_faster(chosen) {
             match local_run {

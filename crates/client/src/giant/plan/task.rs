@@ -7,7 +7,7 @@ use sgdt_proto::{kind::matmul::Element, worker::MAX_MESSAGE};
 /// A task, by what decides its cost.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Task {
-    /// A product of an m x k and a k x n matrix. Its unit of work is a floating-point operation.
+    /// A product of an m x k and a k x n matrix. Its unit of work is a floating-point operation: see [`product`](Self::product).
     Matmul {
         /// m, k and n.
         shape: [u64; 3],
@@ -84,6 +84,12 @@ const GROWTH: f64 = 1.093;
 const SHARED: f64 = 0.5;
 
 impl Task {
+    /// Units of work of a product of an m x k and a k x n matrix.
+    pub fn product(shape: [u64; 3]) -> f64 {
+        let [m, k, n] = shape.map(|length| length as f64);
+        2.0 * m * k * n + TOUCH * (m * k + k * n + m * n)
+    }
+
     /// Units of work that one core does in a second where nothing else is known.
     pub fn usual_rate(&self) -> f64 {
         match self {
@@ -105,15 +111,14 @@ impl Task {
                 let most = most_bytes / element.size() as u64;
                 let grid = if whole { Grid { rows: 1, columns: 1 } } else { Grid::of(shape, pieces, most) };
                 let size = element.size() as f64;
-                let elements = m * k + k * n + m * n;
                 let packed = if grid.columns > 1 { size * k * n } else { 0.0 };
                 let placed = if whole { 0.0 } else { size * m * n };
                 Phases {
                     pieces: grid.tiles() as f64,
-                    shared: 2.0 * m * k * n + TOUCH * elements,
+                    shared: Self::product(shape),
                     last: 0.0,
                     bytes: size * (grid.delivered(shape, workers.unwrap_or(1)) + m * n),
-                    files: size * elements,
+                    files: size * (m * k + k * n + m * n),
                     client: (packed + placed) / COPY,
                     here: 0.0,
                     trips: 1.0,

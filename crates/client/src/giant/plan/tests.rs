@@ -144,9 +144,9 @@ fn a_slot_never_waits_for_a_single_round_with_the_whole_transfer() {
 fn an_explanation_says_when_a_local_run_is_faster() {
     let rates = rates(power(2, 5e10), power(2, 5e10), 1e6);
     let plans = plans(SQUARE, rates);
-    let (_, split) = plans.cluster.unwrap();
-    let explanation = |name: Option<&str>, chosen, local_run| {
-        let (task, is_small) = (&SQUARE, name.is_some());
+    let (one, split) = plans.cluster.unwrap();
+    let explanation = |name: Option<&str>, chosen: Plan, local_run| {
+        let (task, is_small) = (&SQUARE, (chosen.place, chosen.pieces) == (Place::Cluster, 1));
         Explanation { name, task, rates: &rates, plans: &plans, chosen, is_small, local_run }.to_string()
     };
     let told = explanation(None, split, LocalRun::Plan);
@@ -155,9 +155,10 @@ fn an_explanation_says_when_a_local_run_is_faster() {
     let told = explanation(Some("line 3"), split, LocalRun::Workers);
     assert!(told.starts_with("plan for line 3: split into ") && !told.contains("--plan"), "{told}");
     assert!(told.contains("faster: try --local 2 in place of --nameserver and --tls"), "{told}");
-    assert!(told.contains("tasks that usually take so little go to a worker"), "{told}");
     let told = explanation(None, split, LocalRun::Here);
-    assert!(!told.contains("try") && !told.contains("so little"), "{told}");
+    assert!(!told.contains("try") && !told.contains("it is small"), "{told}");
+    let told = explanation(None, one, LocalRun::Plan);
+    assert!(told.contains("it is small: --plan auto sends "), "{told}");
     let told = explanation(None, plans.local, LocalRun::Plan);
     assert!(
         told.starts_with("plan: local, in 2 pieces on 2 threads") && !told.contains("is faster"),

@@ -3,8 +3,7 @@
 use crate::job::place::{OPEN_FILE, behind_links, directory_of, is_open_file};
 use rustix::fs::{Access, access};
 use std::{
-    fs::{self, File, TryLockError},
-    io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -21,10 +20,6 @@ pub(super) enum Unwritable {
     Directory(PathBuf, io::Error),
     #[error("the file there is read-only")]
     ReadOnly,
-    #[error(
-        "another client reads its tasks from it, or writes there: name another output, or wait for its end"
-    )]
-    Locked,
 }
 
 /// The place of a file that is there, or will be: behind the links at `path`, in a directory that is called by its own
@@ -54,7 +49,6 @@ pub(super) fn of(path: &Path) -> Result<PathBuf, Unwritable> {
     let target = directory.join(name);
     match fs::metadata(&target) {
         Ok(old) if old.permissions().readonly() => return Err(Unwritable::ReadOnly),
-        Ok(_) if is_locked(&target) => return Err(Unwritable::Locked),
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
         _ => {}
     }
@@ -69,16 +63,10 @@ pub(super) fn is_device(target: &Path) -> bool {
     fs::metadata(target).is_ok_and(|about| !about.is_file())
 }
 
-/// Whether a client holds its lock on a file: it writes there, or reads its tasks from it. There may be no locks. For a moment
-/// this holds one, which whoever begins to use a file that is about to be replaced may well meet.
-fn is_locked(target: &Path) -> bool {
-    File::open(target).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::symlink;
+    use std::{fs::File, os::unix::fs::symlink};
 
     #[test]
     fn a_file_is_written_where_links_lead() {
@@ -105,10 +93,6 @@ mod tests {
         fs::write(place("old"), "old").unwrap();
         assert!(refused("old/file").ends_with("old: not a directory"), "{}", refused("old/file"));
         assert!(refused(&"x".repeat(300)).starts_with("File name too long"));
-        let lock = File::open(place("old")).unwrap();
-        lock.lock_shared().unwrap();
-        assert!(refused("old").starts_with("another client reads its tasks from it"));
-        lock.unlock().unwrap();
         let mut kept = fs::metadata(place("old")).unwrap().permissions();
         kept.set_readonly(true);
         fs::set_permissions(place("old"), kept).unwrap();
