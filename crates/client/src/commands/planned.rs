@@ -36,7 +36,7 @@ pub(super) struct Planned {
     pub(super) hands: Hands,
     pub(super) pieces: u32,
     pub(super) limits: Limits,
-    began: Instant,
+    pub(super) began: Instant,
     remarks: bool,
 }
 
@@ -116,12 +116,12 @@ impl Planned {
         Self { began: Instant::now(), ..self }
     }
 
-    /// Says who ran it as a whole, and how long.
-    pub(super) fn done_by(&self, worker: Option<&WorkerName>, run: Duration) {
+    /// Says who ran it as a whole, and how long that took.
+    pub(super) fn done_by(&self, worker: Option<&WorkerName>, took: Duration) {
         match (worker, &self.hands) {
             _ if !self.remarks => {}
-            (Some(worker), _) => remark(&format_args!("done by {worker} in {}", Seconds(run))),
-            (None, Hands::Local(_)) => remark(&format_args!("done here in {}", Seconds(run))),
+            (Some(worker), _) => remark(&format_args!("done by {worker} in {}", Seconds(took))),
+            (None, Hands::Local(_)) => remark(&format_args!("done here in {}", Seconds(took))),
             (None, Hands::Cluster(_)) => {}
         }
     }

@@ -38,10 +38,10 @@ pub(super) async fn whole(
     let kind = parse(kind)?;
     let check = ClientKinds::builtin().check(&kind, &payload).filter(|_| planned.limits.verify);
     let spec = TaskSpec { kind, payload, timeout: setup.task_timeout, check };
-    let TaskResult { worker, run, output, .. } = planned.hands.run(spec).await?;
+    let TaskResult { worker, output, .. } = planned.hands.run(spec).await?;
     let output = output.map_err(CommandError::Task)?;
     // What it tells beside what it writes to the file, the file tells as well.
     blocking(move || answer.tell(output, &mut Vec::new())).await.map_err(CommandError::Task)?;
-    planned.done_by(worker.as_ref(), run);
+    planned.done_by(worker.as_ref(), planned.began.elapsed());
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Where a task is computed best, and in how many pieces: a cost model, without I/O.
 //!
-//! A way to compute a task has five parts: bytes of files that are read and written, bytes that cross the client's link,
+//! A way to compute a task has five parts: bytes that are written to a file, bytes that cross the client's link,
 //! work that pieces share, work that one piece does in the end, and what this process does itself, such as cutting a list
 //! into ranges. Transfer and
 //! shared work overlap as far as there are several rounds of pieces: of the shorter of the two, one round does not.
@@ -161,6 +161,7 @@ fn seconds(
     let slower = (task.usual_rate() / rates.here.rate).max(1.0);
     phases.files / task::FILES
         + phases.client * slower
+        + phases.pieces * task::PIECE
         + shared.max(transfer)
         + shared.min(transfer) / rounds
         + phases.last / power.rate

@@ -193,8 +193,8 @@ mod tests {
             ("5", r#"invalid-input: "output" takes a string, not 5"#),
             (r#""""#, r#"invalid-input: "output" is no file's name: """#),
             (r#""\u0000""#, r#"invalid-input: "output" is no file's name: "\u0000""#),
-            (r#""..""#, r#"invalid-input: the output ".." is no file's name"#),
-            (r#""d""#, r#"invalid-input: the output "d" is no file's name"#),
+            (r#""..""#, r#"invalid-input: the output ".." is a directory: name a file in it"#),
+            (r#""d""#, r#"invalid-input: the output "d" is a directory: name a file in it"#),
             (r#""c/""#, r#"invalid-input: the output "c/" is no file's name"#),
         ] {
             assert_eq!(files.output("output", value).unwrap_err().to_string(), message);

@@ -106,6 +106,11 @@ impl Seen {
     }
 }
 
+/// Whether an id may be in the way of a line that is called by its number.
+pub(super) fn is_line_number(id: &str) -> bool {
+    as_line_number(id).is_some()
+}
+
 /// The number that is written exactly like this, if any.
 fn as_line_number(text: &str) -> Option<u64> {
     let canonical = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');

@@ -4,7 +4,7 @@ use super::{
     answer::Answer,
     fields::shorten,
     files::JobFiles,
-    id::{LineId, Seen},
+    id::{LineId, Seen, is_line_number},
     kinds::{ClientKinds, Request},
     line::{Line, at_line, parse},
     replace::Kept,
@@ -295,6 +295,12 @@ impl<R: BufRead> Iterator for TaskReader<R> {
 
 fn taken(id: &LineId) -> TaskError {
     TaskError::invalid_input(match id {
+        LineId::Given(id) if is_line_number(id) => {
+            format!(
+                "the id {:?} is that of an earlier line, or the number of one that has no id",
+                shorten(id)
+            )
+        }
         LineId::Given(id) => format!("the id {:?} is that of an earlier line", shorten(id)),
         LineId::Number(number) | LineId::Malformed(number) => {
             format!("it has no id, and an earlier line has {number} for its id")
@@ -373,7 +379,12 @@ mod tests {
             entry(2, 3, "3", "invalid-input: line 3: the id \"a\" is that of an earlier line"),
             entry(3, 4, "4", "echo"),
             entry(4, 5, "5", "invalid-input: line 5: it has no id, and an earlier line has 5 for its id"),
-            entry(5, 6, "6", "invalid-input: line 6: the id \"4\" is that of an earlier line"),
+            entry(
+                5,
+                6,
+                "6",
+                "invalid-input: line 6: the id \"4\" is that of an earlier line, or the number of one that has no id",
+            ),
             entry(6, 7, "7", "invalid-input: line 7: the id \"a\" is that of an earlier line"),
         ];
         assert_eq!(summary(&mut reader(text)), expected);

@@ -143,8 +143,12 @@ impl Destination {
     /// As [`new`](Self::new).
     pub(super) fn file(shown: String, path: &Path) -> Result<Self, TaskError> {
         let written = path.as_os_str().as_encoded_bytes();
-        let is_directory = path.is_dir() || written.ends_with(b"/") || written.ends_with(b"/.");
-        if path.file_name().is_none() || is_directory {
+        if path.is_dir() {
+            return Err(TaskError::invalid_input(format!(
+                "the output {shown:?} is a directory: name a file in it"
+            )));
+        }
+        if path.file_name().is_none() || written.ends_with(b"/") || written.ends_with(b"/.") {
             return Err(TaskError::invalid_input(format!("the output {shown:?} is no file's name")));
         }
         if kept::is_kept(path) {

@@ -44,7 +44,7 @@ pub(super) struct Phases {
     pub(super) last: f64,
     /// Bytes that are sent and received.
     pub(super) bytes: f64,
-    /// Bytes of the files that are read and written, whoever computes.
+    /// Bytes that are written in the end, whoever computes. What is read has been read by then.
     pub(super) files: f64,
     /// Seconds of this process.
     pub(super) client: f64,
@@ -54,8 +54,11 @@ pub(super) struct Phases {
     pub(super) trips: f64,
 }
 
-/// Bytes of files that are read into memory that is new, or written from it, in a second.
+/// Bytes that are written to a file in a second.
 pub(super) const FILES: f64 = 8e8;
+
+/// How long this process takes for a piece, however small it is, in seconds.
+pub(super) const PIECE: f64 = 1e-4;
 
 /// Bytes that this process copies in a second, and those of keys that it puts into ranges.
 const COPY: f64 = 2e9;
@@ -118,7 +121,7 @@ impl Task {
                     shared: Self::product(shape),
                     last: 0.0,
                     bytes: size * (grid.delivered(shape, workers.unwrap_or(1)) + m * n),
-                    files: size * (m * k + k * n + m * n),
+                    files: size * m * n,
                     client: (packed + placed) / COPY,
                     here: 0.0,
                     trips: 1.0,
@@ -205,7 +208,7 @@ impl Task {
             shared: bytes * uneven,
             last: 0.0,
             bytes: 2.0 * bytes,
-            files: 2.0 * bytes,
+            files: bytes,
             client: if whole { 0.0 } else { bytes / rate + bytes / COPY },
             here: 0.0,
             trips: 1.0,

@@ -10,7 +10,8 @@ use sgdt_proto::buffer::Buffer;
 pub(super) fn cut(text: &Buffer, descending: bool, pieces: usize) -> Ranges {
     let bytes = text.as_bytes();
     // The line that a byte is in: long ones are drawn more often, so that ranges have as many bytes.
-    let splitters = Splitters::draw(bytes.len(), pieces, |index| line_at(bytes, index));
+    let is_same = |a: usize, b: usize| memchr::memchr(b'\n', &bytes[a..b]).is_none();
+    let splitters = Splitters::draw(bytes.len(), pieces, is_same, |index| line_at(bytes, index));
     let count = splitters.ranges();
     // Descending, the last range comes first.
     let place = |range: usize| if descending { count - 1 - range } else { range };

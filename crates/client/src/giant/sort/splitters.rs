@@ -18,19 +18,36 @@ pub(super) struct Splitters<K> {
 }
 
 impl<K: Ord> Splitters<K> {
-    /// Draws them from `len` keys, for so many ranges.
-    pub(super) fn draw(len: usize, pieces: usize, key: impl Fn(usize) -> K) -> Self {
+    /// Draws them from `len` places, for so many ranges. A key may be at many places, one after the other.
+    pub(super) fn draw(
+        len: usize,
+        pieces: usize,
+        is_same: impl Fn(usize, usize) -> bool,
+        key: impl Fn(usize) -> K,
+    ) -> Self {
         let mut keys: Vec<(K, bool)> = Vec::new();
         if len == 0 || pieces < 2 {
             return Self { keys };
         }
         let place = |index: u64| ((u128::from(random::word(SEED, index)) * len as u128) >> 64) as usize;
-        let mut sample: Vec<K> = (0..(pieces * OVERSAMPLING) as u64).map(|index| key(place(index))).collect();
-        sample.sort_unstable();
-        for key in sample.into_iter().skip(OVERSAMPLING).step_by(OVERSAMPLING) {
+        let mut places: Vec<usize> = (0..(pieces * OVERSAMPLING) as u64).map(place).collect();
+        places.sort_unstable();
+        // Each once, with how often it was drawn: a key of many places takes long to compare.
+        let drawn = places.chunk_by(|&a, &b| is_same(a, b));
+        let mut sample: Vec<(K, usize)> = drawn.map(|places| (key(places[0]), places.len())).collect();
+        sample.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        // How many more are not drawn for a splitter.
+        let mut left = OVERSAMPLING;
+        for (key, mut count) in sample {
+            let mut times = 0;
+            while count > left {
+                (count, left, times) = (count - left, OVERSAMPLING, times + 1);
+            }
+            left -= count;
             match keys.last_mut() {
+                _ if times == 0 => {}
                 Some((last, frequent)) if *last == key => *frequent = true,
-                _ => keys.push((key, false)),
+                _ => keys.push((key, times > 1)),
             }
         }
         Self { keys }
@@ -74,7 +91,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn sizes(keys: &[u64], pieces: usize) -> Vec<usize> {
-        let splitters = Splitters::draw(keys.len(), pieces, |index| keys[index]);
+        let splitters = Splitters::draw(keys.len(), pieces, |a, b| a == b, |place| keys[place]);
         let mut sizes = vec![0; splitters.ranges()];
         keys.iter().for_each(|key| sizes[splitters.range_of(key)] += 1);
         sizes
@@ -97,10 +114,21 @@ mod tests {
         assert_eq!(largest_to_sort(&[7; 1000], 16), 0, "equal keys are not sorted at all");
     }
 
+    #[test]
+    fn a_key_of_many_places_is_looked_at_once() {
+        let looked = std::cell::Cell::new(0);
+        let key = |place: usize| {
+            looked.set(looked.get() + 1);
+            place / 5000
+        };
+        let splitters = Splitters::draw(10_000, 100, |a, b| a / 5000 == b / 5000, key);
+        assert_eq!((looked.get(), splitters.keys), (2, vec![(0, true), (1, true)]));
+    }
+
     proptest! {
         #[test]
         fn ranges_follow_each_other_and_equal_ones_are_equal(keys in prop::collection::vec(0u64..50, 1..400), pieces in 1usize..9) {
-            let splitters = Splitters::draw(keys.len(), pieces, |index| keys[index]);
+            let splitters = Splitters::draw(keys.len(), pieces, |a, b| a == b, |place| keys[place]);
             let mut ranges = vec![Vec::new(); splitters.ranges()];
             keys.iter().for_each(|key| ranges[splitters.range_of(key)].push(*key));
             let mut joined = Vec::new();
