@@ -7,9 +7,10 @@ use harness::{
     job::Job,
     npy,
     reference::{Matrix, close, is_factorial, word},
+    wait::eventually,
 };
 use serde_json::json;
-use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
+use std::{fs, io::Write, os::unix::fs::symlink, path::Path, process::Command};
 
 fn encode(matrix: &Matrix) -> Vec<u8> {
     npy::encode("<f8", &[matrix.rows, matrix.columns], matrix.elements.iter().map(|x| x.to_le_bytes()))
@@ -205,6 +206,28 @@ fn what_one_line_writes_no_other_line_names_also_when_the_job_is_gone_on_with() 
     // As if it had been killed when that one was done.
     terminal.file("results.jsonl", first);
     run("--resume");
+}
+
+#[test]
+fn results_that_were_replaced_while_the_job_ran_are_said_to_be_lost() {
+    let cluster = Cluster::start(1);
+    for (replaced, code) in [(true, 1), (false, 0)] {
+        let _ = fs::remove_file(cluster.path("results.jsonl"));
+        let mut client = cluster.client_spawn(&["run", "-", "--output", "results.jsonl"]);
+        // It runs for as long as there may be more tasks.
+        let mut tasks = client.take_stdin();
+        tasks.write_all(Job::sleeps(1, 0).lines().as_bytes()).unwrap();
+        let is_begun = || fs::read(cluster.path("results.jsonl")).is_ok_and(|results| !results.is_empty());
+        eventually("a result", || is_begun().then_some(()));
+        if replaced {
+            cluster.file("other", "other");
+            fs::rename(cluster.path("other"), cluster.path("results.jsonl")).unwrap();
+        }
+        drop(tasks);
+        let run = cluster.finish(client).expect(code);
+        let said = "results.jsonl was replaced or removed while the job ran";
+        assert_eq!(run.stderr.contains(said), replaced, "{}", run.stderr);
+    }
 }
 
 /// Has a shell run this, with the client as `$0`.

@@ -329,3 +329,25 @@ fn what_is_no_task_is_refused_by_every_plan_alike() {
         assert!(left.map(|file| file.file_name()).all(|name| !name.to_string_lossy().ends_with(".part")));
     }
 }
+
+#[test]
+fn workers_that_are_busy_for_long_are_not_waited_for_to_plan() {
+    let cluster = Cluster::builder().workers(1).slots(1).start();
+    let busy = cluster.run_spawn(&[], &Job::sleeps(1, 600_000));
+    cluster.wait_workers("the task to run", |rows| rows[0].running == 1);
+    // Too large to be sent to a worker unmeasured.
+    cluster.file("in", (0..2_000_000u64).map(|i| format!("{:x}\n", word(1, i))).collect::<String>());
+    let run = cluster.client(&["sort", "in", "-o", "out", "--explain"]).expect(0);
+    assert!(run.stderr.contains("plan: local"), "{}", run.stderr);
+    drop(busy);
+}
+
+#[test]
+fn a_small_task_goes_to_a_worker_whatever_is_predicted_and_that_is_said() {
+    let cluster = Cluster::start(1);
+    cluster.file("in", "b\na\n");
+    for (plan, said) in [("auto", true), ("one", false), ("local", false)] {
+        let run = cluster.client(&["sort", "in", "-o", "out", "--plan", plan, "--explain"]).expect(0);
+        assert_eq!(run.stderr.contains("it is small: "), said, "{}", run.stderr);
+    }
+}

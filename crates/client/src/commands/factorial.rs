@@ -32,7 +32,6 @@ use sgdt_proto::{
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 /// Computes and writes. What is done when the program is told to end is written, too.
@@ -176,15 +175,15 @@ struct Ready {
 enum Remark {
     /// As it was planned, in the time since it began.
     Since(Planned),
-    /// As a whole, by a worker, in so long.
-    By(Planned, Option<WorkerName>, Duration),
+    /// The same, as a whole, by a worker.
+    By(Planned, Option<WorkerName>),
 }
 
 impl Remark {
     fn say(&self) {
         match self {
             Self::Since(planned) => planned.done(),
-            Self::By(planned, worker, run) => planned.done_by(worker.as_ref(), *run),
+            Self::By(planned, worker) => planned.done_by(worker.as_ref()),
         }
     }
 }
@@ -204,11 +203,10 @@ fn answers(planner: &Planner, asked: Vec<Asked>) -> Answers<'_> {
         asked.into_iter().map(|asked| (asked.spec, asked.planned)).unzip();
     // Many are computed at the same time, and each would say something.
     let mut only = if planned.len() == 1 { planned.pop() } else { None };
-    let results =
-        client.map(stream::iter(specs)).map(move |(index, TaskResult { worker, run, output, .. })| {
-            let remark = only.take().map(|planned| Remark::By(planned, worker, run));
-            Ok((index, Ready { answer: text(format, output), remark }))
-        });
+    let results = client.map(stream::iter(specs)).map(move |(index, TaskResult { worker, output, .. })| {
+        let remark = only.take().map(|planned| Remark::By(planned, worker));
+        Ok((index, Ready { answer: text(format, output), remark }))
+    });
     results.boxed_local()
 }
 

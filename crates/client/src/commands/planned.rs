@@ -16,7 +16,7 @@ use crate::{
     summary::Seconds,
 };
 use sgdt_proto::id::WorkerName;
-use tokio::time::{Duration, Instant};
+use tokio::time::Instant;
 
 /// A task that takes less than this on one worker, in seconds, is not worth a measurement.
 const WORTH_A_PLAN: f64 = 0.2;
@@ -36,7 +36,7 @@ pub(super) struct Planned {
     pub(super) hands: Hands,
     pub(super) pieces: u32,
     pub(super) limits: Limits,
-    pub(super) began: Instant,
+    began: Instant,
     remarks: bool,
 }
 
@@ -117,7 +117,8 @@ impl Planned {
     }
 
     /// Says who ran it as a whole, and how long that took.
-    pub(super) fn done_by(&self, worker: Option<&WorkerName>, took: Duration) {
+    pub(super) fn done_by(&self, worker: Option<&WorkerName>) {
+        let took = self.began.elapsed();
         match (worker, &self.hands) {
             _ if !self.remarks => {}
             (Some(worker), _) => remark(&format_args!("done by {worker} in {}", Seconds(took))),

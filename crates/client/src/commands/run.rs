@@ -19,7 +19,13 @@ use crate::{
     summary::Summary,
 };
 use sgdt_proto::task::TaskError;
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{task::spawn_blocking, time::Instant};
 
 /// What is said of `--plan local`.
@@ -32,7 +38,7 @@ pub(super) async fn run(
     interrupt: &Interrupt,
 ) -> Result<ExitStatus, CommandError> {
     let progress = Progress::new(setup.progress).beside_results(setup.progress, is_standard(&args.output));
-    let timeout = setup.task_timeout;
+    let (timeout, output) = (setup.task_timeout, args.output.clone());
     let local_run = if setup.is_local() { LocalRun::Here } else { LocalRun::Workers };
     let prepare = async {
         // Opening a pipe waits for whoever is at its other end.
@@ -42,7 +48,7 @@ pub(super) async fn run(
         let client = cluster.connect().await?;
         Ok::<_, CommandError>((opened, cluster, client))
     };
-    let (Opened { job, size, failed_before }, _cluster, client) = interrupt.unless(prepare).await?;
+    let (Opened { job, size, failed_before, results }, _cluster, client) = interrupt.unless(prepare).await?;
 
     let (counters, began) = (Arc::new(Counters::default()), Instant::now());
     let outcome = tokio::select! {
@@ -58,6 +64,9 @@ pub(super) async fn run(
         complain(error);
     } else if let Err(error) = &outcome.read {
         complain(error);
+    }
+    if outcome.written.is_ok() && results.is_some_and(|results| results.is_lost()) {
+        return Err(CommandError::Lost(output));
     }
     Ok(status(&outcome, failed_before, interrupt.status()))
 }
@@ -80,6 +89,27 @@ struct Opened {
     size: Option<u64>,
     /// How many tasks failed in the run that this one goes on with.
     failed_before: u64,
+    /// The results file, if there is one.
+    results: Option<Placed>,
+}
+
+/// A file at its place.
+struct Placed {
+    path: PathBuf,
+    /// Its device, and its number there.
+    identity: (u64, u64),
+}
+
+impl Placed {
+    fn at(path: &Path) -> Option<Self> {
+        let about = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+        Some(Self { path: path.to_owned(), identity: (about.dev(), about.ino()) })
+    }
+
+    /// Whether it has no name any more: there is another one, or none.
+    fn is_lost(&self) -> bool {
+        Self::at(&self.path).is_none_or(|now| now.identity != self.identity)
+    }
 }
 
 fn open(
@@ -112,7 +142,8 @@ fn open(
     let explain: Option<fn(&Explanation<'_>)> = explain.then_some(|explanation| remark(explanation));
     let splitting = Splitting { plan, memory: memory.0, explain, local_run };
     let job = Job { tasks: reader.resuming(done), results, task_timeout, verify, splitting, on_failure };
-    Ok(Opened { job, size, failed_before })
+    let results = if is_standard(&output) { None } else { Placed::at(&output) };
+    Ok(Opened { job, size, failed_before, results })
 }
 
 /// Whether this is how standard input and output are written.
@@ -125,8 +156,6 @@ mod tests {
     use super::*;
     use crate::{flow::Tally, job::output::WriteError};
     use sgdt_proto::{size::ByteSize, task::ErrorCode};
-    use std::path::PathBuf;
-
     fn args(tasks: &Path, output: &Path, resume: bool, fail_fast: bool) -> Run {
         Run {
             tasks: tasks.to_owned(),

@@ -42,6 +42,6 @@ pub(super) async fn whole(
     let output = output.map_err(CommandError::Task)?;
     // What it tells beside what it writes to the file, the file tells as well.
     blocking(move || answer.tell(output, &mut Vec::new())).await.map_err(CommandError::Task)?;
-    planned.done_by(worker.as_ref(), planned.began.elapsed());
+    planned.done_by(worker.as_ref());
     Ok(())
 }

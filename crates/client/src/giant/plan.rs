@@ -1,9 +1,9 @@
 //! Where a task is computed best, and in how many pieces: a cost model, without I/O.
 //!
-//! A way to compute a task has five parts: bytes that are written to a file, bytes that cross the client's link,
-//! work that pieces share, work that one piece does in the end, and what this process does itself, such as cutting a list
-//! into ranges. Transfer and
-//! shared work overlap as far as there are several rounds of pieces: of the shorter of the two, one round does not.
+//! A way to compute a task has six parts: bytes that are written to a file in the end, bytes that cross the client's link,
+//! work that pieces share, work that one piece does in the end, what this process does itself, such as cutting a list into
+//! ranges, and what it does for each piece. Transfer and shared work overlap as far as there are several rounds of pieces: of
+//! the shorter of the two, one round does not.
 //!
 //! What pieces have in common is sent to each worker once, so the bytes depend on how many workers there are, and pieces
 //! beyond one a worker add little to them.

@@ -1,5 +1,5 @@
-//! What the cost model needs to know, measured: a few short tasks, all in all less than a tenth of a second of each
-//! slot.
+//! What the cost model needs to know, measured: a few short tasks, which take some tenths of a second. Workers that are busy
+//! for longer are not waited for, and taken to be as slow as they were for so long.
 //!
 //! Who computes is asked as many at a time as there are slots, because workers on one machine share its cores and
 //! are slower together; and again, because a process computes its first tasks at half its speed, in memory that is new.
@@ -21,16 +21,16 @@ use sgdt_proto::{
         sort::{self, Keys, Number},
     },
 };
-use tokio::time::{Duration, Instant};
+use tokio::time::{Duration, Instant, timeout_at};
 
 /// At most so many slots are asked.
 const ASKED: u32 = 16;
 /// How often each, unless that takes too long.
 const ROUNDS: u32 = 4;
-/// After this long no round is begun but the second, as the first one alone says too little; and that one not where it has
-/// to wait, for a worker that is busy, say.
+/// After this long no round is begun but the second: the first one alone says too little.
 const LONG: Duration = Duration::from_millis(100);
-const BUSY: Duration = Duration::from_secs(1);
+/// How long a cluster is waited for in all.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// The side of the matrices that are multiplied.
 const SIDE: u64 = 512;
 /// How many numbers are made and sorted, and how many bytes of lines.
@@ -46,12 +46,13 @@ const PAYLOAD: usize = 4 << 20;
 pub async fn measure(task: &Task, here: &Hands, cluster: Option<&Hands>, limits: Limits) -> Rates {
     let cluster = match cluster {
         Some(hands) => {
-            let power = power(task, hands, limits).await;
-            Some((power, link(hands, limits).await.unwrap_or_else(|| usual_link(hands))))
+            let end = Instant::now() + PATIENCE;
+            let power = power(task, hands, limits, end).await;
+            Some((power, link(hands, limits, end).await.unwrap_or_else(|| usual_link(hands))))
         }
         None => None,
     };
-    Rates { here: power(task, here, limits).await, cluster }
+    Rates { here: power(task, here, limits, Instant::now() + PATIENCE).await, cluster }
 }
 
 /// What is known without measuring: how many workers and slots there are.
@@ -64,20 +65,24 @@ fn usual_link(hands: &Hands) -> Link {
     Link { workers: hands.workers().unwrap_or(1), ..Link::default() }
 }
 
-async fn power(task: &Task, hands: &Hands, limits: Limits) -> Power {
+async fn power(task: &Task, hands: &Hands, limits: Limits, end: Instant) -> Power {
     let slots = hands.slots().max(1);
     let (spec, work) = probe(task, limits);
     let (begun, mut rate) = (Instant::now(), 0.0f64);
     if let Some(spec) = spec {
         for round in 1..=ROUNDS {
             let asked = (0..slots.min(ASKED)).map(|_| hands.run(spec.clone()));
-            let done = join_all(asked).await.into_iter().flatten().filter(|result| result.output.is_ok());
+            let Ok(results) = timeout_at(end, join_all(asked)).await else {
+                rate = rate.max(work / PATIENCE.as_secs_f64());
+                break;
+            };
+            let done = results.into_iter().flatten().filter(|result| result.output.is_ok());
             let (count, run) = done.fold((0.0, 0.0), |(count, sum), TaskResult { run, .. }| {
                 (count + 1.0, sum + run.as_secs_f64())
             });
             // The fastest: whatever else goes on makes them slower, never faster.
             rate = rate.max(if run > 0.0 { work * count / run } else { 0.0 });
-            if count == 0.0 || begun.elapsed() > if round == 1 { BUSY } else { LONG } {
+            if count == 0.0 || round > 1 && begun.elapsed() > LONG {
                 break;
             }
         }
@@ -109,14 +114,18 @@ fn probe(task: &Task, limits: Limits) -> (Option<TaskSpec>, f64) {
     }
 }
 
-async fn link(hands: &Hands, limits: Limits) -> Option<Link> {
+async fn link(hands: &Hands, limits: Limits, end: Instant) -> Option<Link> {
     let zeros = |bytes: usize| {
         let buffer = Buffer::from_scalars(vec![0u64; bytes / size_of::<u64>()]);
         Keys::Numbers { number: Number::I64, buffer }
     };
-    let round_trip = there_and_back(hands, zeros(0), limits).await?;
-    let loaded = there_and_back(hands, zeros(PAYLOAD), limits).await?;
-    let bytes = 2.0 * PAYLOAD as f64 / (loaded - round_trip).max(1e-6);
+    let measured = async |bytes| {
+        let measured = timeout_at(end, there_and_back(hands, zeros(bytes), limits)).await;
+        measured.unwrap_or(Some(PATIENCE.as_secs_f64()))
+    };
+    let round_trip = measured(0).await?;
+    let loaded = measured(PAYLOAD).await?;
+    let bytes = 2.0 * PAYLOAD as f64 / (loaded - round_trip).max(1e-4);
     Some(Link { bytes, round_trip, ..usual_link(hands) })
 }
 

@@ -3,7 +3,7 @@
 //! Tasks run in any order, and some of them again when a job is gone on with. A file that a line writes is therefore named
 //! by no other line: of two that write it the one that ends last would have it, and one that reads it would read now what
 //! was there before and now what came after. Nor does the line read it itself, as it would read its own result when it
-//! runs again. All lines count, also one that is refused for something else, so that a job that is gone on with refuses what it refused before.
+//! runs again. A line counts whatever becomes of it, if it has an id of its own, so that a job that is gone on with refuses what it refused before.
 //! Pipes and devices are everybody's.
 //!
 //! A file costs 32 bytes here, and some for the table, whatever it is called: see [`id`](super::id).
@@ -60,7 +60,7 @@ impl JobFiles {
         let known = self.uses.entry(self.digest.of(file)).or_insert(used);
         if known.is_written {
             return Err(TaskError::invalid_input(format!(
-                "line {} has {shown:?} for its output, and tasks run in any order: leave it to another job, after this one",
+                "{shown:?} is the output of line {}, and tasks run in any order: read it in another job, after this one",
                 known.line
             )));
         }
@@ -90,7 +90,7 @@ impl JobFiles {
         } else {
             let what = if is_written { "output" } else { "input" };
             format!(
-                "line {line} has the output {shown:?} for its {what}, and tasks run in any order: name another"
+                "the output {shown:?} is line {line}'s {what}, too, and tasks run in any order: name another"
             )
         }))
     }
@@ -162,14 +162,14 @@ mod tests {
             assert_eq!(refused(line, verb, name), "", "{line} {verb} {name}");
         }
         let written =
-            "line 3 has the output \"./new\" for its output, and tasks run in any order: name another";
+            "the output \"./new\" is line 3's output, too, and tasks run in any order: name another";
         assert_eq!(refused(6, "writes", "./new"), written);
         assert_eq!(refused(6, "writes", "link"), written.replace("./new", "link"));
-        let read = "line 1 has the output \"a\" for its input, and tasks run in any order: name another";
+        let read = "the output \"a\" is line 1's input, too, and tasks run in any order: name another";
         // Also when another one was refused it meanwhile, and whether or not it is there.
         assert_eq!([refused(7, "writes", "a"), refused(8, "writes", "a")], [read; 2]);
-        assert!(refused(7, "writes", "later").starts_with("line 2 has"));
-        let written = "line 3 has \"new\" for its output, and tasks run in any order: leave it to another job, after this one";
+        assert!(refused(7, "writes", "later").contains("is line 2's input"));
+        let written = "\"new\" is the output of line 3, and tasks run in any order: read it in another job, after this one";
         assert_eq!(refused(8, "reads", "new"), written);
         assert_eq!([refused(9, "reads", "a"), refused(9, "reads", "b")], [""; 2]);
         let own = refused(9, "writes", "b");

@@ -82,9 +82,8 @@ impl Seen {
     pub fn claim(&mut self, id: &LineId) -> bool {
         match id {
             LineId::Given(text) => {
-                let number = as_line_number(text);
-                self.numeric |= number.is_some();
-                !number.is_some_and(|number| self.is_numbered(number)) && self.given.insert(text)
+                self.numeric |= as_line_number(text).is_some();
+                !self.is_number(text) && self.given.insert(text)
             }
             LineId::Number(number) => {
                 if self.numeric && self.given.contains(&id.text()) {
@@ -100,15 +99,15 @@ impl Seen {
         }
     }
 
+    /// Whether this is the number of a line without an id.
+    pub(super) fn is_number(&self, id: &str) -> bool {
+        as_line_number(id).is_some_and(|number| self.is_numbered(number))
+    }
+
     fn is_numbered(&self, number: u64) -> bool {
         let run = self.runs.partition_point(|&(_, last)| last < number);
         self.runs.get(run).is_some_and(|&(first, _)| first <= number)
     }
-}
-
-/// Whether an id may be in the way of a line that is called by its number.
-pub(super) fn is_line_number(id: &str) -> bool {
-    as_line_number(id).is_some()
 }
 
 /// The number that is written exactly like this, if any.

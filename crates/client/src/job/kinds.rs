@@ -28,9 +28,9 @@ pub trait ClientKind: Send + Sync + 'static {
     /// The kind's name.
     fn kind(&self) -> &str;
 
-    /// Tells `files` which of them a line's fields name, so that no line is in another's way: none, unless a kind says
-    /// otherwise, and then nobody keeps its lines out of each other's way. Nothing is read, and what makes no sense is passed
-    /// over: [`encode`](Self::encode) refuses it.
+    /// Tells `files` which of them a line's fields name, so that no line is in another's way. None, unless a kind says otherwise:
+    /// one whose lines read or write files should. Nothing is read, and what makes no sense is passed over:
+    /// [`encode`](Self::encode) refuses it.
     ///
     /// # Errors
     /// `invalid-input`: another line is in the way.

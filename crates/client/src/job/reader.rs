@@ -4,7 +4,7 @@ use super::{
     answer::Answer,
     fields::shorten,
     files::JobFiles,
-    id::{LineId, Seen, is_line_number},
+    id::{LineId, Seen},
     kinds::{ClientKinds, Request},
     line::{Line, at_line, parse},
     replace::Kept,
@@ -195,7 +195,7 @@ impl<R: BufRead> TaskReader<R> {
             parse(self.line, bytes)
         };
         if !self.seen.claim(&id) {
-            task = Err(at_line(self.line, taken(&id)));
+            task = Err(at_line(self.line, taken(&id, &self.seen)));
             id = LineId::Malformed(self.line);
         }
         // Those of lines that are done, too: what they have written is no other line's.
@@ -293,13 +293,10 @@ impl<R: BufRead> Iterator for TaskReader<R> {
     }
 }
 
-fn taken(id: &LineId) -> TaskError {
+fn taken(id: &LineId, seen: &Seen) -> TaskError {
     TaskError::invalid_input(match id {
-        LineId::Given(id) if is_line_number(id) => {
-            format!(
-                "the id {:?} is that of an earlier line, or the number of one that has no id",
-                shorten(id)
-            )
+        LineId::Given(id) if seen.is_number(id) => {
+            format!("the id {id:?} is the number of an earlier line, which has no id and so goes by it")
         }
         LineId::Given(id) => format!("the id {:?} is that of an earlier line", shorten(id)),
         LineId::Number(number) | LineId::Malformed(number) => {
@@ -383,7 +380,7 @@ mod tests {
                 5,
                 6,
                 "6",
-                "invalid-input: line 6: the id \"4\" is that of an earlier line, or the number of one that has no id",
+                "invalid-input: line 6: the id \"4\" is the number of an earlier line, which has no id and so goes by it",
             ),
             entry(6, 7, "7", "invalid-input: line 7: the id \"a\" is that of an earlier line"),
         ];

@@ -260,10 +260,12 @@ fn beside(target: &Path) -> io::Result<PartFile> {
 }
 
 /// What people can do about it, where that is known.
-pub(super) fn advice(kind: io::ErrorKind) -> &'static str {
+pub(crate) fn advice(kind: io::ErrorKind) -> &'static str {
     match kind {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; make room and run again",
-        io::ErrorKind::FileTooLarge => "; raise the limit (ulimit -f) and run again",
+        io::ErrorKind::FileTooLarge => {
+            "; raise the limit of a file's size (ulimit -f, or the file system's) and run again"
+        }
         _ => "",
     }
 }

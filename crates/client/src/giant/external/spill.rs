@@ -1,5 +1,6 @@
 //! A temporary file.
 
+use crate::job::replace::advice;
 use sgdt_proto::task::{ErrorCode, TaskError};
 use std::{
     fs::File,
@@ -40,7 +41,10 @@ impl Spill {
 
 fn failed(what: &str, directory: &Path, error: &io::Error) -> TaskError {
     let directory = directory.display();
-    let message =
-        format!("cannot {what} a temporary file in {directory}: {error}; TMPDIR can name another place");
+    let advice = match error.kind() {
+        kind @ io::ErrorKind::FileTooLarge => advice(kind),
+        _ => "; TMPDIR can name another place",
+    };
+    let message = format!("cannot {what} a temporary file in {directory}: {error}{advice}");
     TaskError::new(ErrorCode::GaveUp, message)
 }

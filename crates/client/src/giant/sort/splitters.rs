@@ -127,6 +127,17 @@ mod tests {
 
     proptest! {
         #[test]
+        fn keys_of_many_places_are_drawn_as_often_as_they_have_places(lens in prop::collection::vec(1usize..2000, 1..40), pieces in 2usize..9) {
+            // Of every third the keys are equal.
+            let keys: Vec<usize> = lens.iter().enumerate().flat_map(|(at, &len)| std::iter::repeat_n(at, len)).collect();
+            let draw = |is_same: fn(usize, usize) -> bool| {
+                let is_same = |a: usize, b: usize| a == b || is_same(keys[a], keys[b]);
+                Splitters::draw(keys.len(), pieces, is_same, |place| keys[place] / 3).keys
+            };
+            prop_assert_eq!(draw(|a, b| a == b), draw(|_, _| false));
+        }
+
+        #[test]
         fn ranges_follow_each_other_and_equal_ones_are_equal(keys in prop::collection::vec(0u64..50, 1..400), pieces in 1usize..9) {
             let splitters = Splitters::draw(keys.len(), pieces, |a, b| a == b, |place| keys[place]);
             let mut ranges = vec![Vec::new(); splitters.ranges()];
