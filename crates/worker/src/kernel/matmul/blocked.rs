@@ -223,7 +223,7 @@ fn pack_b<T: Lanes>(
 #[inline(always)]
 fn pack_a<T: Lanes>(panel: &mut [[T; ROWS]], a: &[T], k: usize, start: usize) {
     /// So many columns are turned in registers.
-    const AT_ONCE: usize = 4;
+    const AT_ONCE: usize = 8;
     let terms = panel.len();
     let mut rows = [&a[start..][..terms]; ROWS];
     for (row, a) in rows.iter_mut().zip(a.chunks_exact(k)) {
