@@ -18,14 +18,9 @@ use crate::{
     progress::Progress,
     summary::Summary,
 };
+use same_file::Handle;
 use sgdt_proto::task::TaskError;
-use std::{
-    fs,
-    os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 use tokio::{task::spawn_blocking, time::Instant};
 
 /// What is said of `--plan local`.
@@ -65,7 +60,7 @@ pub(super) async fn run(
     } else if let Err(error) = &outcome.read {
         complain(error);
     }
-    if outcome.written.is_ok() && results.is_some_and(|results| results.is_lost()) {
+    if outcome.written.is_ok() && results.is_some() && file_at(&output) != results {
         return Err(CommandError::Lost(output));
     }
     Ok(status(&outcome, failed_before, interrupt.status()))
@@ -90,26 +85,7 @@ struct Opened {
     /// How many tasks failed in the run that this one goes on with.
     failed_before: u64,
     /// The results file, if there is one.
-    results: Option<Placed>,
-}
-
-/// A file at its place.
-struct Placed {
-    path: PathBuf,
-    /// Its device, and its number there.
-    identity: (u64, u64),
-}
-
-impl Placed {
-    fn at(path: &Path) -> Option<Self> {
-        let about = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
-        Some(Self { path: path.to_owned(), identity: (about.dev(), about.ino()) })
-    }
-
-    /// Whether it has no name any more: there is another one, or none.
-    fn is_lost(&self) -> bool {
-        Self::at(&self.path).is_none_or(|now| now.identity != self.identity)
-    }
+    results: Option<Handle>,
 }
 
 fn open(
@@ -142,8 +118,13 @@ fn open(
     let explain: Option<fn(&Explanation<'_>)> = explain.then_some(|explanation| remark(explanation));
     let splitting = Splitting { plan, memory: memory.0, explain, local_run };
     let job = Job { tasks: reader.resuming(done), results, task_timeout, verify, splitting, on_failure };
-    let results = if is_standard(&output) { None } else { Placed::at(&output) };
+    let results = if is_standard(&output) { None } else { file_at(&output) };
     Ok(Opened { job, size, failed_before, results })
+}
+
+/// The regular file that has this name now.
+fn file_at(path: &Path) -> Option<Handle> {
+    if path.is_file() { Handle::from_path(path).ok() } else { None }
 }
 
 /// Whether this is how standard input and output are written.
@@ -156,6 +137,8 @@ mod tests {
     use super::*;
     use crate::{flow::Tally, job::output::WriteError};
     use sgdt_proto::{size::ByteSize, task::ErrorCode};
+    use std::path::PathBuf;
+
     fn args(tasks: &Path, output: &Path, resume: bool, fail_fast: bool) -> Run {
         Run {
             tasks: tasks.to_owned(),

@@ -125,8 +125,14 @@ async fn link(hands: &Hands, limits: Limits, end: Instant) -> Option<Link> {
     };
     let round_trip = measured(0).await?;
     let loaded = measured(PAYLOAD).await?;
-    let bytes = 2.0 * PAYLOAD as f64 / (loaded - round_trip).max(1e-4);
-    Some(Link { bytes, round_trip, ..usual_link(hands) })
+    Some(Link { bytes: bandwidth(round_trip, loaded), round_trip, ..usual_link(hands) })
+}
+
+/// Bytes a second, of how long the way there and back takes without a payload and with one. Where a worker was busy for the
+/// first, it tells nothing of the second.
+fn bandwidth(round_trip: f64, loaded: f64) -> f64 {
+    let payload = if loaded > round_trip { loaded - round_trip } else { loaded };
+    2.0 * PAYLOAD as f64 / payload.max(1e-6)
 }
 
 /// How long it takes to send keys and to have them back, sorted, less the time that the sort takes. Seconds.
@@ -153,6 +159,15 @@ mod tests {
     use super::*;
     use crate::local::LocalKernels;
     use sgdt_proto::kind::matmul::Element;
+
+    #[test]
+    fn a_busy_worker_makes_no_link_fast() {
+        let moved = 2.0 * PAYLOAD as f64;
+        assert_eq!(bandwidth(0.5, 1.5), moved);
+        for round_trip in [5.0, 6.0] {
+            assert_eq!(bandwidth(round_trip, 5.0), moved / 5.0);
+        }
+    }
 
     #[tokio::test]
     async fn every_kind_can_be_measured() {
