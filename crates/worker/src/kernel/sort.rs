@@ -6,7 +6,7 @@
 //! - `radix` sorts by such keys, in place;
 //! - [`within`] sorts outside of tasks, within memory that is given.
 //!
-//! Peak memory beside the input: numbers are sorted where they lie, with 256 KiB to help for each thread,
+//! Peak memory beside the input: numbers are sorted where they lie, with a MiB to help for each thread,
 //! unless they did not arrive aligned or are still held by somebody else, and are then copied once. Generated numbers take
 //! their own size. Strings and lines take 25 bytes each, and the output, which is as large as the input.
 

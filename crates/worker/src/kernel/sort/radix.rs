@@ -1,8 +1,8 @@
-//! Sorting by 64-bit keys, in place but for 256 KiB a thread, in time linear in the number of items.
+//! Sorting by 64-bit keys, in place but for a MiB a thread, in time linear in the number of items.
 //!
 //! - [`shared`] parts a large slice, for as many threads as are idle when it begins;
 //! - [`deal`] takes a part of it apart by its keys' leading bits, for whoever is idle later, too;
-//! - [`leaf`] sorts what fits in a cache, by the bits that follow.
+//! - [`leaf`] sorts what is left, from cache to cache, by the bits that follow.
 //!
 //! All passes run in blocks between which the task may be cancelled.
 
@@ -16,9 +16,9 @@ pub(super) use leaf::sort_leaf;
 use crate::cancel::Cancel;
 use sgdt_proto::task::TaskError;
 
-/// How much of a slice is sorted without asking whether to go on, in bytes: what two such slices take leaves
-/// room in a second-level cache of 1 MiB.
-const LEAF_BYTES: usize = 1 << 18;
+/// How much of a slice is sorted without asking whether to go on, in bytes: two such slices have room in a thread's part of
+/// a third-level cache, and 10^8 numbers are that short once they are taken apart.
+const LEAF_BYTES: usize = 1 << 20;
 
 /// How many items a pass handles between two looks at the cancel handle.
 const BLOCK: usize = 1 << 16;
@@ -40,7 +40,7 @@ pub(super) fn sort<T: Copy + Send>(
     sort_with_leaves(items, &key, |items, scratch| sort_leaf(items, &key, scratch), scratch, cancel)
 }
 
-/// As [`sort`], for keys that are dear: slices that fit in the cache are sorted by `leaf`, with a scratch. By
+/// As [`sort`], for keys that are dear: short slices are sorted by `leaf`, with a scratch. By
 /// [`sort_leaf`], say, after changing the items into what has cheaper keys, and before changing them back.
 ///
 /// # Errors
@@ -65,7 +65,7 @@ pub(super) fn sort_with_leaves<T: Copy + Send>(
 struct Order<K, L> {
     /// Which of two goes first.
     key: K,
-    /// Sorts a slice that fits in the cache.
+    /// Sorts a short slice.
     leaf: L,
 }
 
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn clusters_within_a_leaf_go_to_the_standard_library() {
-        // All within one of the 65,536 steps between the least and the greatest, so that insertion gives up.
+        // All within one of the million steps between the least and the greatest, so that insertion gives up.
         let len = (LEAF_BYTES / 8) as u64;
         check(
             "clustered",

@@ -21,8 +21,9 @@ pub(super) struct Cells {
 }
 
 impl Cells {
-    /// There are at most this many: as many counts as half a first-level cache of 32 KiB holds.
-    pub(super) const COUNT: usize = 1 << 11;
+    /// There are at most this many: as many counts as a first-level cache of 32 KiB holds. With fewer, those of doubles,
+    /// half of which may be in one of many powers of two, are too large.
+    pub(super) const COUNT: usize = 1 << 12;
 
     /// Of a range that most keys are in, by a sample: a few that are far away do not make all others fall into one cell.
     pub(super) fn of_most<T>(items: &[T], key: &impl Fn(&T) -> u64) -> Self {

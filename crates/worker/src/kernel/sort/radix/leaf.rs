@@ -1,15 +1,15 @@
-//! Sorting a slice that fits in the second-level cache: on 18 bits of its keys by two counting passes, the lower nine
-//! first, and then by insertion, for which there is next to nothing left to do where keys are spread evenly, and which
-//! leaves the slice to the standard library's sort where they are not.
+//! Sorting a slice that fits in a cache: on 20 bits of its keys by two counting passes, the lower ten first, and then by
+//! insertion, for which there is next to nothing left to do where keys are spread evenly, and which leaves the slice to the
+//! standard library's sort where they are not.
 
 use super::cells::Span;
 
 /// Shorter slices are left to the standard library.
 const SMALL: usize = 256;
 
-/// How many bits a counting pass looks at: for each of its places to write to there is a line in a first-level cache
-/// of 32 KiB. With fewer, more is left to insertion, which mispredicts a branch for each item that it moves.
-const DIGIT_BITS: u32 = 9;
+/// How many bits a counting pass looks at. With fewer, more is left to insertion, which mispredicts a branch for each item
+/// that it moves; one more gains nothing.
+const DIGIT_BITS: u32 = 10;
 const DIGITS: usize = 1 << DIGIT_BITS;
 
 /// Sorts a slice that fits in the cache, with a scratch of the same size.
