@@ -247,10 +247,10 @@ fn a_full_disk_is_one_clear_error_and_the_old_output_stays() {
     // No file may have more blocks of 512 bytes than that: too few for the runs; enough for them, but not for the
     // output, which has a header.
     let shown = scratch.display();
-    let large = "File too large (os error 27); raise the limit of a file's size (ulimit -f, or the file system's) and run again";
+    let large = "File too large (os error 27); raise ulimit -f, or";
     for (blocks, said) in [
-        (1000, format!("cannot write a temporary file in {shown}: {large}")),
-        (4096, format!("cannot write out.npy: {large}")),
+        (1000, format!("cannot write a temporary file in {shown}: {large} name another place with TMPDIR")),
+        (4096, format!("cannot write out.npy: {large} use another file system, and run again")),
     ] {
         let script = format!("ulimit -f {blocks}; exec \"$0\" \"$@\"");
         let mut shell = terminal.command(Path::new("/bin/sh"));

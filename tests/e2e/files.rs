@@ -209,9 +209,9 @@ fn what_one_line_writes_no_other_line_names_also_when_the_job_is_gone_on_with() 
 }
 
 #[test]
-fn results_that_were_replaced_while_the_job_ran_are_said_to_be_lost() {
+fn a_job_whose_results_are_removed_ends_and_one_whose_results_are_moved_goes_on() {
     let cluster = Cluster::start(1);
-    for (replaced, code) in [(true, 1), (false, 0)] {
+    for (what, code) in [("replaced", 1), ("removed", 1), ("moved", 0)] {
         let _ = fs::remove_file(cluster.path("results.jsonl"));
         let mut client = cluster.client_spawn(&["run", "-", "--output", "results.jsonl"]);
         // It runs for as long as there may be more tasks.
@@ -219,14 +219,28 @@ fn results_that_were_replaced_while_the_job_ran_are_said_to_be_lost() {
         tasks.write_all(Job::sleeps(1, 0).lines().as_bytes()).unwrap();
         let is_begun = || fs::read(cluster.path("results.jsonl")).is_ok_and(|results| !results.is_empty());
         eventually("a result", || is_begun().then_some(()));
-        if replaced {
-            cluster.file("other", "other");
-            fs::rename(cluster.path("other"), cluster.path("results.jsonl")).unwrap();
+        let (results, other) = (cluster.path("results.jsonl"), cluster.path("other"));
+        match what {
+            "replaced" => {
+                fs::write(&other, "other").unwrap();
+                fs::rename(&other, &results).unwrap();
+            }
+            "removed" => fs::remove_file(&results).unwrap(),
+            _ => fs::rename(&results, &other).unwrap(),
         }
-        drop(tasks);
-        let run = cluster.finish(client).expect(code);
-        let said = "results.jsonl was replaced or removed while the job ran";
-        assert_eq!(run.stderr.contains(said), replaced, "{}", run.stderr);
+        tasks.write_all(b"{\"id\":\"second\",\"task\":\"echo\",\"value\":1}\n").unwrap();
+        let run = if code == 0 {
+            drop(tasks);
+            cluster.finish(client).expect(0)
+        } else {
+            // At once, though there may be more tasks.
+            let run = cluster.finish(client).expect(code);
+            drop(tasks);
+            run
+        };
+        let said = "cannot write results to results.jsonl: it was replaced or removed while the job ran: run it again";
+        assert_eq!(run.stderr.contains(said), code == 1, "{what}: {}", run.stderr);
+        assert!(code == 1 || fs::read_to_string(&other).unwrap().lines().count() == 2);
     }
 }
 

@@ -43,7 +43,6 @@ use std::{
     env,
     fmt::Display,
     io::{self, Write},
-    path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
@@ -118,9 +117,6 @@ pub(crate) enum CommandError {
     /// Results cannot be written, and nothing was begun.
     #[error(transparent)]
     Output(WriteError),
-    /// Results were written to a file that is not there any more.
-    #[error("{} was replaced or removed while the job ran, and its results are lost: run it again", .0.display())]
-    Lost(PathBuf),
     /// What the command line names is no input.
     #[error("{}", .0.message)]
     Input(TaskError),
@@ -184,7 +180,6 @@ impl CommandError {
             | Self::Enrol(_)
             | Self::Denied(_)
             | Self::Task(_)
-            | Self::Lost(_)
             | Self::Disconnected(_)
             | Self::Bench(_)
             | Self::Unanswered(_)

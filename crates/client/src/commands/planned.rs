@@ -9,14 +9,14 @@ use crate::{
     client::Client,
     giant::{
         GiantError, Hands, Limits,
-        plan::{Choice, Explanation, LocalRun, Place, Plan, Plans, Task},
+        plan::{Choice, Explanation, LocalRun, Place, Plan, Plans, Rates, Task},
         rates,
     },
     local::LocalKernels,
     summary::Seconds,
 };
 use sgdt_proto::id::WorkerName;
-use tokio::time::Instant;
+use tokio::{sync::OnceCell, time::Instant};
 
 /// A task that takes less than this on one worker, in seconds, is not worth a measurement.
 const WORTH_A_PLAN: f64 = 0.2;
@@ -29,6 +29,8 @@ pub(super) struct Planner {
     here: Hands,
     kernels: LocalKernels,
     cluster: Option<(Cluster, Client)>,
+    /// What was measured, once: a command's tasks are of one kind.
+    measured: OnceCell<Rates>,
 }
 
 /// Who computes a task, and in how many pieces.
@@ -53,7 +55,8 @@ impl Planner {
         let limits = Limits { memory: split.memory.0, timeout: setup.task_timeout, verify: split.verify };
         let kernels = LocalKernels::new();
         let here = Hands::Local(kernels.clone());
-        Ok(Self { split, limits, remarks: setup.remarks(), here, kernels, cluster })
+        let (remarks, measured) = (setup.remarks(), OnceCell::new());
+        Ok(Self { split, limits, remarks, here, kernels, cluster, measured })
     }
 
     /// Decides about a task, and says so if that was asked for: by this name, where there are others.
@@ -64,7 +67,8 @@ impl Planner {
         let Split { plan: choice, explain, .. } = self.split;
         let large = rough.cluster.is_none_or(|(one, _)| one.seconds >= WORTH_A_PLAN);
         let (rates, plans) = if explain || choice == Choice::Auto && large {
-            let rates = rates::measure(task, &self.here, there.as_ref(), self.limits).await;
+            let measure = || rates::measure(task, &self.here, there.as_ref(), self.limits);
+            let rates = *self.measured.get_or_init(measure).await;
             (rates, Plans::of(task, &rates, &self.limits))
         } else {
             (usual, rough)

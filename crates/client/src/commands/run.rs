@@ -18,7 +18,6 @@ use crate::{
     progress::Progress,
     summary::Summary,
 };
-use same_file::Handle;
 use sgdt_proto::task::TaskError;
 use std::{fs, path::Path, sync::Arc, time::Duration};
 use tokio::{task::spawn_blocking, time::Instant};
@@ -33,7 +32,7 @@ pub(super) async fn run(
     interrupt: &Interrupt,
 ) -> Result<ExitStatus, CommandError> {
     let progress = Progress::new(setup.progress).beside_results(setup.progress, is_standard(&args.output));
-    let (timeout, output) = (setup.task_timeout, args.output.clone());
+    let timeout = setup.task_timeout;
     let local_run = if setup.is_local() { LocalRun::Here } else { LocalRun::Workers };
     let prepare = async {
         // Opening a pipe waits for whoever is at its other end.
@@ -43,7 +42,7 @@ pub(super) async fn run(
         let client = cluster.connect().await?;
         Ok::<_, CommandError>((opened, cluster, client))
     };
-    let (Opened { job, size, failed_before, results }, _cluster, client) = interrupt.unless(prepare).await?;
+    let (Opened { job, size, failed_before }, _cluster, client) = interrupt.unless(prepare).await?;
 
     let (counters, began) = (Arc::new(Counters::default()), Instant::now());
     let outcome = tokio::select! {
@@ -59,9 +58,6 @@ pub(super) async fn run(
         complain(error);
     } else if let Err(error) = &outcome.read {
         complain(error);
-    }
-    if outcome.written.is_ok() && results.is_some() && file_at(&output) != results {
-        return Err(CommandError::Lost(output));
     }
     Ok(status(&outcome, failed_before, interrupt.status()))
 }
@@ -84,8 +80,6 @@ struct Opened {
     size: Option<u64>,
     /// How many tasks failed in the run that this one goes on with.
     failed_before: u64,
-    /// The results file, if there is one.
-    results: Option<Handle>,
 }
 
 fn open(
@@ -118,13 +112,7 @@ fn open(
     let explain: Option<fn(&Explanation<'_>)> = explain.then_some(|explanation| remark(explanation));
     let splitting = Splitting { plan, memory: memory.0, explain, local_run };
     let job = Job { tasks: reader.resuming(done), results, task_timeout, verify, splitting, on_failure };
-    let results = if is_standard(&output) { None } else { file_at(&output) };
-    Ok(Opened { job, size, failed_before, results })
-}
-
-/// The regular file that has this name now.
-fn file_at(path: &Path) -> Option<Handle> {
-    if path.is_file() { Handle::from_path(path).ok() } else { None }
+    Ok(Opened { job, size, failed_before })
 }
 
 /// Whether this is how standard input and output are written.

@@ -1,8 +1,8 @@
 //! Where a task is computed best, and in how many pieces: a cost model, without I/O.
 //!
-//! A way to compute a task has six parts: bytes that are written to a file in the end, bytes that cross the client's link,
-//! work that pieces share, work that one piece does in the end, what this process does itself, such as cutting a list into
-//! ranges, and what it does for each piece. Transfer and shared work overlap as far as there are several rounds of pieces: of
+//! A way to compute a task has parts: bytes that are written to a file in the end, bytes that cross the client's link and the
+//! trips they take, work that pieces share, work that one piece does in the end, what this process does itself, such as cutting
+//! a list into ranges or writing a number's digits, and what it does for each piece. Transfer and shared work overlap as far as there are several rounds of pieces: of
 //! the shorter of the two, one round does not.
 //!
 //! What pieces have in common is sent to each worker once, so the bytes depend on how many workers there are, and pieces
@@ -57,6 +57,8 @@ pub struct Rates {
     pub here: Power,
     /// The workers, and the way there, if they were asked.
     pub cluster: Option<(Power, Link)>,
+    /// Whether workers were so busy that they did not answer in time.
+    pub is_busy: bool,
 }
 
 /// Who computes a task.

@@ -1,5 +1,5 @@
-//! What the cost model needs to know, measured: a few short tasks, which take some tenths of a second. Workers that are busy
-//! for longer are not waited for, and taken to be as slow as they were for so long.
+//! What the cost model needs to know, measured: a few short tasks, which take some tenths of a second. Slots that do not answer
+//! in five seconds are busy, and count as none; where no slot answers, the cluster is as slow as that.
 //!
 //! Who computes is asked as many at a time as there are slots, because workers on one machine share its cores and
 //! are slower together; and again, because a process computes its first tasks at half its speed, in memory that is new.
@@ -10,7 +10,7 @@ use super::{
     plan::{Link, Power, Rates, Task},
 };
 use crate::dispatch::{TaskResult, TaskSpec};
-use futures::future::join_all;
+use futures::{StreamExt, stream::FuturesUnordered};
 use serde::Serialize;
 use sgdt_proto::{
     buffer::Buffer,
@@ -21,7 +21,7 @@ use sgdt_proto::{
         sort::{self, Keys, Number},
     },
 };
-use tokio::time::{Duration, Instant, timeout_at};
+use tokio::time::{Duration, Instant, sleep, timeout, timeout_at};
 
 /// At most so many slots are asked.
 const ASKED: u32 = 16;
@@ -29,8 +29,10 @@ const ASKED: u32 = 16;
 const ROUNDS: u32 = 4;
 /// After this long no round is begun but the second: the first one alone says too little.
 const LONG: Duration = Duration::from_millis(100);
-/// How long a cluster is waited for in all.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long is waited for what computes, and how long for the link to it.
+const PATIENCE: Duration = Duration::from_millis(2500);
+/// After this long without an answer another slot is asked.
+const HEDGE: Duration = Duration::from_millis(300);
 /// The side of the matrices that are multiplied.
 const SIDE: u64 = 512;
 /// How many numbers are made and sorted, and how many bytes of lines.
@@ -44,50 +46,74 @@ const PAYLOAD: usize = 4 << 20;
 
 /// Measures this process and, if there is one, a cluster.
 pub async fn measure(task: &Task, here: &Hands, cluster: Option<&Hands>, limits: Limits) -> Rates {
-    let cluster = match cluster {
+    let (cluster, is_busy) = match cluster {
         Some(hands) => {
-            let end = Instant::now() + PATIENCE;
-            let power = power(task, hands, limits, end).await;
-            Some((power, link(hands, limits, end).await.unwrap_or_else(|| usual_link(hands))))
+            let (power, some_busy) = power(task, hands, limits).await;
+            let link = timeout(PATIENCE, link(hands, limits)).await;
+            let is_busy = some_busy || link.is_err();
+            let link = link.unwrap_or(Some(busy_link(hands))).unwrap_or_else(|| usual_link(hands));
+            (Some((power, link)), is_busy)
         }
-        None => None,
+        None => (None, false),
     };
-    Rates { here: power(task, here, limits, Instant::now() + PATIENCE).await, cluster }
+    Rates { here: power(task, here, limits).await.0, cluster, is_busy }
 }
 
 /// What is known without measuring: how many workers and slots there are.
 pub fn usual(task: &Task, here: &Hands, cluster: Option<&Hands>) -> Rates {
     let power = |hands: &Hands| Power { slots: hands.slots().max(1), rate: task.usual_rate() };
-    Rates { here: power(here), cluster: cluster.map(|hands| (power(hands), usual_link(hands))) }
+    Rates {
+        here: power(here),
+        cluster: cluster.map(|hands| (power(hands), usual_link(hands))),
+        is_busy: false,
+    }
 }
 
 fn usual_link(hands: &Hands) -> Link {
     Link { workers: hands.workers().unwrap_or(1), ..Link::default() }
 }
 
-async fn power(task: &Task, hands: &Hands, limits: Limits, end: Instant) -> Power {
+/// The link where it took too long to measure.
+fn busy_link(hands: &Hands) -> Link {
+    let patience = PATIENCE.as_secs_f64();
+    Link { bytes: 2.0 * PAYLOAD as f64 / patience, round_trip: patience, ..usual_link(hands) }
+}
+
+/// What computes, and whether some of it is busy.
+async fn power(task: &Task, hands: &Hands, limits: Limits) -> (Power, bool) {
     let slots = hands.slots().max(1);
     let (spec, work) = probe(task, limits);
-    let (begun, mut rate) = (Instant::now(), 0.0f64);
-    if let Some(spec) = spec {
-        for round in 1..=ROUNDS {
-            let asked = (0..slots.min(ASKED)).map(|_| hands.run(spec.clone()));
-            let Ok(results) = timeout_at(end, join_all(asked)).await else {
-                rate = rate.max(work / PATIENCE.as_secs_f64());
-                break;
-            };
-            let done = results.into_iter().flatten().filter(|result| result.output.is_ok());
-            let (count, run) = done.fold((0.0, 0.0), |(count, sum), TaskResult { run, .. }| {
-                (count + 1.0, sum + run.as_secs_f64())
-            });
-            // The fastest: whatever else goes on makes them slower, never faster.
-            rate = rate.max(if run > 0.0 { work * count / run } else { 0.0 });
-            if count == 0.0 || round > 1 && begun.elapsed() > LONG {
-                break;
+    let usual = Power { slots, rate: task.usual_rate() };
+    let Some(spec) = spec else { return (usual, false) };
+    let begun = Instant::now();
+    let (asked, end) = (slots.min(ASKED), begun + PATIENCE);
+    let (mut rate, mut answered) = (0.0f64, asked);
+    for round in 1..=ROUNDS {
+        let mut results: FuturesUnordered<_> = (0..asked).map(|_| hands.run(spec.clone())).collect();
+        let (mut count, mut run) = (0, 0.0);
+        answered = 0;
+        while let Ok(Some(result)) = timeout_at(end, results.next()).await {
+            answered += 1;
+            if let Ok(TaskResult { run: took, output: Ok(_), .. }) = result {
+                (count, run) = (count + 1, run + took.as_secs_f64());
             }
         }
+        // The fastest: whatever else goes on makes them slower, never faster.
+        rate = rate.max(if run > 0.0 { work * f64::from(count) / run } else { 0.0 });
+        if count == 0 || answered < asked || round > 1 && begun.elapsed() > LONG {
+            break;
+        }
     }
-    Power { slots, rate: if rate > 0.0 { rate } else { task.usual_rate() } }
+    let is_busy = answered < asked;
+    let slots = if is_busy { share(slots, answered, asked) } else { slots };
+    let slowest = if is_busy { work / PATIENCE.as_secs_f64() } else { usual.rate };
+    (Power { slots, rate: if rate > 0.0 { rate } else { slowest } }, is_busy)
+}
+
+/// How many slots answer, when so many of those that were asked did.
+fn share(slots: u32, answered: u32, asked: u32) -> u32 {
+    let share = u64::from(slots) * u64::from(answered) / u64::from(asked);
+    u32::try_from(share).unwrap_or(slots).max(1)
 }
 
 /// A short task of the kind, and how much work it is.
@@ -114,22 +140,36 @@ fn probe(task: &Task, limits: Limits) -> (Option<TaskSpec>, f64) {
     }
 }
 
-async fn link(hands: &Hands, limits: Limits, end: Instant) -> Option<Link> {
+async fn link(hands: &Hands, limits: Limits) -> Option<Link> {
     let zeros = |bytes: usize| {
         let buffer = Buffer::from_scalars(vec![0u64; bytes / size_of::<u64>()]);
         Keys::Numbers { number: Number::I64, buffer }
     };
-    let measured = async |bytes| {
-        let measured = timeout_at(end, there_and_back(hands, zeros(bytes), limits)).await;
-        measured.unwrap_or(Some(PATIENCE.as_secs_f64()))
-    };
+    let most = hands.slots().clamp(1, ASKED);
+    let measured = async |bytes| hedged(|| there_and_back(hands, zeros(bytes), limits), most).await;
     let round_trip = measured(0).await?;
     let loaded = measured(PAYLOAD).await?;
     Some(Link { bytes: bandwidth(round_trip, loaded), round_trip, ..usual_link(hands) })
 }
 
-/// Bytes a second, of how long the way there and back takes without a payload and with one. Where a worker was busy for the
-/// first, it tells nothing of the second.
+/// The first answer, when another is asked for each time that all so far take long, `most` in all (Dean and Barroso, "The
+/// tail at scale", Communications of the ACM 2013).
+async fn hedged<T>(ask: impl AsyncFn() -> Option<T>, most: u32) -> Option<T> {
+    let mut asked = FuturesUnordered::new();
+    loop {
+        let more = asked.len() < most as usize;
+        if more {
+            asked.push(ask());
+        }
+        tokio::select! {
+            Some(answer) = asked.next() => return answer,
+            () = sleep(HEDGE), if more => {}
+        }
+    }
+}
+
+/// Bytes a second, of how long the way there and back takes without a payload and with one. Where the payload took no longer,
+/// something else took that time the first time.
 fn bandwidth(round_trip: f64, loaded: f64) -> f64 {
     let payload = if loaded > round_trip { loaded - round_trip } else { loaded };
     2.0 * PAYLOAD as f64 / payload.max(1e-6)
@@ -159,14 +199,41 @@ mod tests {
     use super::*;
     use crate::local::LocalKernels;
     use sgdt_proto::kind::matmul::Element;
+    use std::{cell::Cell, future::pending};
 
     #[test]
-    fn a_busy_worker_makes_no_link_fast() {
+    fn a_worker_that_was_busy_for_a_while_makes_no_link_fast() {
         let moved = 2.0 * PAYLOAD as f64;
         assert_eq!(bandwidth(0.5, 1.5), moved);
-        for round_trip in [5.0, 6.0] {
-            assert_eq!(bandwidth(round_trip, 5.0), moved / 5.0);
+        for round_trip in [0.5, 0.6] {
+            assert_eq!(bandwidth(round_trip, 0.5), moved / 0.5);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_is_asked_when_one_does_not_answer() {
+        for silent in 0..4 {
+            let (count, begun) = (Cell::new(0), Instant::now());
+            let ask = async || {
+                count.set(count.get() + 1);
+                if count.get() <= silent {
+                    pending::<()>().await;
+                }
+                Some(count.get())
+            };
+            let answer = timeout(PATIENCE, hedged(ask, 3)).await;
+            assert_eq!(answer.ok(), (silent < 3).then_some(Some(silent + 1)));
+            assert_eq!(count.get(), 3.min(silent + 1));
+            assert_eq!(begun.elapsed(), if silent < 3 { silent * HEDGE } else { PATIENCE });
+        }
+    }
+
+    #[test]
+    fn of_many_slots_as_large_a_share_answers_as_of_those_that_were_asked() {
+        assert_eq!(
+            (share(100, 8, 16), share(2, 1, 2), share(3, 0, 3), share(u32::MAX, 16, 16)),
+            (50, 1, 1, u32::MAX)
+        );
     }
 
     #[tokio::test]
@@ -179,8 +246,10 @@ mod tests {
             Task::Lines { bytes: 1 },
             Task::Factorial { n: 1, decimal: true },
         ] {
-            let Rates { here, cluster } = measure(&task, &hands, Some(&hands), Limits::default()).await;
+            let Rates { here, cluster, is_busy } =
+                measure(&task, &hands, Some(&hands), Limits::default()).await;
             let (there, link) = cluster.unwrap();
+            assert!(!is_busy);
             for power in [here, there] {
                 assert!(power.slots >= 1 && power.rate > 0.0 && power.rate != task.usual_rate(), "{power:?}");
             }

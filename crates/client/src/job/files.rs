@@ -3,7 +3,7 @@
 //! Tasks run in any order, and some of them again when a job is gone on with. A file that a line writes is therefore named
 //! by no other line: of two that write it the one that ends last would have it, and one that reads it would read now what
 //! was there before and now what came after. Nor does the line read it itself, as it would read its own result when it
-//! runs again. A line counts whatever becomes of it, if it has an id of its own, so that a job that is gone on with
+//! runs again. A line that can be read counts whatever becomes of it, unless its id is another's, so that a job that is gone on with
 //! refuses what it refused before. Pipes and devices are everybody's.
 //!
 //! A file costs 32 bytes here, and some for the table, whatever it is called: see [`id`](super::id).

@@ -46,6 +46,29 @@ impl WriteError {
     }
 }
 
+/// A file that results are written to. When it is removed, or another takes its place, nobody would ever read what is written:
+/// that is an error. One that is moved still has them all.
+struct ResultsFile(Kept<File>);
+
+impl Write for ResultsFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()?;
+        if self.0.is_removed() {
+            return Err(io::Error::other("it was replaced or removed while the job ran: run it again"));
+        }
+        Ok(())
+    }
+}
+
+/// Writes results to an open file of this name.
+pub(super) fn writer(file: File, name: &str, order: Order) -> ResultWriter<Box<dyn Write + Send>> {
+    ResultWriter::new(Box::new(ResultsFile(Kept::new(file))), name, order)
+}
+
 /// Writes to a file, anew; `-` is standard output.
 ///
 /// # Errors
@@ -56,13 +79,12 @@ pub fn create(path: &Path, order: Order) -> Result<ResultWriter<Box<dyn Write + 
     }
     let name = path.display().to_string();
     let file = open(path)?;
-    let writer = |file| ResultWriter::new(Box::new(Kept::new(file)) as _, &*name, order);
     if !file.metadata().is_ok_and(|about| about.is_file()) {
-        return Ok(writer(file));
+        return Ok(writer(file, &name, order));
     }
     // Only now, with the lock held, are the old contents nobody's.
     file.set_len(0).map_err(|error| WriteError::new(&name, &error))?;
-    Ok(writer(file).without_gaps())
+    Ok(writer(file, &name, order).without_gaps())
 }
 
 /// Makes sure that results do not overwrite the tasks.

@@ -260,12 +260,10 @@ fn beside(target: &Path) -> io::Result<PartFile> {
 }
 
 /// What people can do about it, where that is known.
-pub(crate) fn advice(kind: io::ErrorKind) -> &'static str {
+pub(super) fn advice(kind: io::ErrorKind) -> &'static str {
     match kind {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; make room and run again",
-        io::ErrorKind::FileTooLarge => {
-            "; raise the limit of a file's size (ulimit -f, or the file system's) and run again"
-        }
+        io::ErrorKind::FileTooLarge => "; raise ulimit -f, or use another file system, and run again",
         _ => "",
     }
 }

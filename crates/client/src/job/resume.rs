@@ -11,8 +11,8 @@
 use super::{
     fields::shorten,
     id::{IdSet, LineId},
-    output::{WriteError, open},
-    replace::{Kept, PartFile},
+    output::{WriteError, open, writer},
+    replace::PartFile,
     writer::{Order, ResultWriter},
 };
 use rustc_hash::FxHashSet;
@@ -103,9 +103,7 @@ pub fn reopen(path: &Path, order: Order) -> Result<(ResultWriter<Box<dyn Write +
             .and_then(|()| file.seek(SeekFrom::Start(length)))
             .map_err(|error| WriteError::new(&name, &error))?;
     }
-    let writer: ResultWriter<Box<dyn Write + Send>> =
-        ResultWriter::new(Box::new(Kept::new(file)), name, order);
-    Ok((writer.without_gaps(), done))
+    Ok((writer(file, &name, order).without_gaps(), done))
 }
 
 /// Puts a file in place of this one that has its lines, up to `length`, but for those of tasks that are to run again.

@@ -1,6 +1,5 @@
 //! A temporary file.
 
-use crate::job::replace::advice;
 use sgdt_proto::task::{ErrorCode, TaskError};
 use std::{
     fs::File,
@@ -42,7 +41,7 @@ impl Spill {
 fn failed(what: &str, directory: &Path, error: &io::Error) -> TaskError {
     let directory = directory.display();
     let advice = match error.kind() {
-        kind @ io::ErrorKind::FileTooLarge => advice(kind),
+        io::ErrorKind::FileTooLarge => "; raise ulimit -f, or name another place with TMPDIR",
         _ => "; TMPDIR can name another place",
     };
     let message = format!("cannot {what} a temporary file in {directory}: {error}{advice}");

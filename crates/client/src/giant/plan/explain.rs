@@ -72,6 +72,9 @@ impl fmt::Display for Explanation<'_> {
             let link = bytes / 1e6;
             let trip = round_trip * 1e3;
             write!(f, "; {} on a worker, {link:.0} MB/s and {trip:.1} ms there and back", rate(task, power))?;
+            if rates.is_busy {
+                f.write_str(", as some are busy")?;
+            }
             if let Some(guide) = task.guide(power.rate, bytes).filter(|&guide| guide >= 1.0) {
                 write!(f, "; more than {guide:.1} workers with a piece each would not pay")?;
             }

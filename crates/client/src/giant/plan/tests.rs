@@ -10,7 +10,7 @@ fn rates(here: Power, there: Power, bytes: f64) -> Rates {
 }
 
 fn rates_of(here: Power, there: Power, bytes: f64, workers: u32) -> Rates {
-    Rates { here, cluster: Some((there, Link { bytes, round_trip: 1e-4, workers })) }
+    Rates { here, cluster: Some((there, Link { bytes, round_trip: 1e-4, workers })), is_busy: false }
 }
 
 fn plans(task: Task, rates: Rates) -> Plans {
@@ -99,7 +99,7 @@ fn the_text_bounds_what_a_split_factorial_gains() {
 #[test]
 fn factorials_take_as_long_as_was_measured() {
     // Seconds of one core, with the text: measured on such a core as the constants are for.
-    let alone = Rates { here: power(1, 1.0), cluster: None };
+    let alone = Rates { here: power(1, 1.0), cluster: None, is_busy: false };
     for (n, measured) in [(1_000_000, 0.43), (5_000_000, 2.87), (20_000_000, 14.4)] {
         let predicted = plans(Task::Factorial { n, decimal: true }, alone).local.seconds;
         assert!((predicted / measured - 1.0).abs() < 0.1, "{n}: {predicted}");
@@ -107,19 +107,21 @@ fn factorials_take_as_long_as_was_measured() {
     // Without text, on one thread and on two.
     for (threads, measured) in [(1, 1.26), (2, 0.71)] {
         let binary = Task::Factorial { n: 10_000_000, decimal: false };
-        let here = Rates { here: power(threads, 1.0), cluster: None };
+        let here = Rates { here: power(threads, 1.0), cluster: None, is_busy: false };
         let predicted = plans(binary, here).local.seconds;
         assert!((predicted / measured - 1.0).abs() < 0.2, "{threads}: {predicted}");
     }
-    let two =
-        plans(Task::Factorial { n: 5_000_000, decimal: true }, Rates { here: power(2, 1.0), cluster: None })
-            .local;
+    let two = plans(
+        Task::Factorial { n: 5_000_000, decimal: true },
+        Rates { here: power(2, 1.0), cluster: None, is_busy: false },
+    )
+    .local;
     assert!(two.pieces == 1 && two.seconds < 2.0, "{two:?}");
 }
 
 #[test]
 fn without_workers_there_is_this_process() {
-    let alone = Rates { here: power(4, 1e8), cluster: None };
+    let alone = Rates { here: power(4, 1e8), cluster: None, is_busy: false };
     let plans = plans(Task::Lines { bytes: 1 << 30 }, alone);
     assert_eq!((plans.fastest().place, plans.cluster), (Place::Here, None));
     assert!(plans.fastest().pieces > 1);
@@ -184,14 +186,17 @@ fn a_sort_through_a_temporary_file_says_why() {
 
 #[test]
 fn files_thin_factors_long_lists_and_pieces_take_their_time() {
-    let alone = Rates { here: power(1, 4e10), cluster: None };
+    let alone = Rates { here: power(1, 4e10), cluster: None, is_busy: false };
     let predicted = |shape| plans(Task::Matmul { shape, element: Element::F64 }, alone).local.seconds;
     // 24 MB to write, and next to nothing to compute.
     let thin = predicted([1_000_000, 3, 3]);
     assert!((0.02..0.1).contains(&thin), "{thin}");
     // The same numbers of operations, on few elements.
     assert!(predicted([256, 256, 256]) < 0.05 * predicted([4, 4, 1 << 20]), "{}", predicted([256; 3]));
-    let text = plans(Task::Lines { bytes: 25_000_000 }, Rates { here: power(1, 1e8), cluster: None });
+    let text = plans(
+        Task::Lines { bytes: 25_000_000 },
+        Rates { here: power(1, 1e8), cluster: None, is_busy: false },
+    );
     assert!((0.4..0.7).contains(&text.local.seconds), "{:?}", text.local);
     // Where only small pieces fit, there are many.
     let rates = rates(power(2, 4e10), power(2, 4e10), 1e9);

@@ -128,7 +128,7 @@ mod tests {
     proptest! {
         #[test]
         fn keys_of_many_places_are_drawn_as_often_as_they_have_places(lens in prop::collection::vec(1usize..2000, 1..40), pieces in 2usize..9) {
-            // Of every third the keys are equal.
+            // Three neighbours at a time have equal keys.
             let keys: Vec<usize> = lens.iter().enumerate().flat_map(|(at, &len)| std::iter::repeat_n(at, len)).collect();
             let draw = |is_same: fn(usize, usize) -> bool| {
                 let is_same = |a: usize, b: usize| a == b || is_same(keys[a], keys[b]);

@@ -39,6 +39,13 @@ impl<F: AsFd> Kept<F> {
     }
 }
 
+impl Kept<File> {
+    /// Whether it has no name any more, so that what is written to it is lost.
+    pub(in crate::job) fn is_removed(&self) -> bool {
+        self.identity.is_some() && self.file.metadata().is_ok_and(|about| about.nlink() == 0)
+    }
+}
+
 impl<F> Drop for Kept<F> {
     fn drop(&mut self) {
         let mut kept = all_kept();
@@ -75,7 +82,7 @@ mod tests {
     use std::{fs, os::unix::fs::symlink};
 
     #[test]
-    fn a_file_is_kept_by_every_name_until_nobody_keeps_it() {
+    fn a_file_is_kept_by_every_name_until_nobody_keeps_it_or_it_has_none() {
         let home = tempfile::tempdir().unwrap();
         let [path, link] = ["tasks", "link"].map(|name| home.path().join(name));
         assert!(!is_kept(&path));
@@ -89,9 +96,13 @@ mod tests {
         first.read_to_string(&mut text).unwrap();
         assert!(text == "tasks" && is_kept(&path) && is_kept(&link));
         drop(first);
-        assert!(is_kept(&link));
-        drop(second);
-        assert!(!is_kept(&path));
+        assert!(is_kept(&link) && !second.is_removed());
+        fs::rename(&path, home.path().join("moved")).unwrap();
+        assert!(!second.is_removed());
+        fs::rename(home.path().join("moved"), &path).unwrap();
+        fs::write(home.path().join("other"), "").unwrap();
+        fs::rename(home.path().join("other"), &path).unwrap();
+        assert!(second.is_removed() && !is_kept(&path));
     }
 
     #[test]
