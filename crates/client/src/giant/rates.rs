@@ -1,5 +1,6 @@
 //! What the cost model needs to know, measured: a few short tasks, which take some tenths of a second. Slots that do not answer
-//! in five seconds are busy, and count as none; where no slot answers, the cluster is as slow as that.
+//! in two seconds and a half are busy, and count as none, unless others answer for them; where no slot answers, the cluster is as
+//! slow as that. The link is waited for as long.
 //!
 //! Who computes is asked as many at a time as there are slots, because workers on one machine share its cores and
 //! are slower together; and again, because a process computes its first tasks at half its speed, in memory that is new.
@@ -21,7 +22,7 @@ use sgdt_proto::{
         sort::{self, Keys, Number},
     },
 };
-use tokio::time::{Duration, Instant, sleep, timeout, timeout_at};
+use tokio::time::{Duration, Instant, timeout, timeout_at};
 
 /// At most so many slots are asked.
 const ASKED: u32 = 16;
@@ -31,8 +32,10 @@ const ROUNDS: u32 = 4;
 const LONG: Duration = Duration::from_millis(100);
 /// How long is waited for what computes, and how long for the link to it.
 const PATIENCE: Duration = Duration::from_millis(2500);
-/// After this long without an answer another slot is asked.
+/// After this long without an answer to an empty task another slot is asked.
 const HEDGE: Duration = Duration::from_millis(300);
+/// And after this long with a payload, one more: each takes its share of the link.
+const LOADED_HEDGE: Duration = Duration::from_millis(1250);
 /// The side of the matrices that are multiplied.
 const SIDE: u64 = 512;
 /// How many numbers are made and sorted, and how many bytes of lines.
@@ -48,11 +51,8 @@ const PAYLOAD: usize = 4 << 20;
 pub async fn measure(task: &Task, here: &Hands, cluster: Option<&Hands>, limits: Limits) -> Rates {
     let (cluster, is_busy) = match cluster {
         Some(hands) => {
-            let (power, some_busy) = power(task, hands, limits).await;
-            let link = timeout(PATIENCE, link(hands, limits)).await;
-            let is_busy = some_busy || link.is_err();
-            let link = link.unwrap_or(Some(busy_link(hands))).unwrap_or_else(|| usual_link(hands));
-            (Some((power, link)), is_busy)
+            let (power, is_busy) = power(task, hands, limits).await;
+            (Some((power, link(hands, limits).await.unwrap_or_else(|| usual_link(hands)))), is_busy)
         }
         None => (None, false),
     };
@@ -73,12 +73,6 @@ fn usual_link(hands: &Hands) -> Link {
     Link { workers: hands.workers().unwrap_or(1), ..Link::default() }
 }
 
-/// The link where it took too long to measure.
-fn busy_link(hands: &Hands) -> Link {
-    let patience = PATIENCE.as_secs_f64();
-    Link { bytes: 2.0 * PAYLOAD as f64 / patience, round_trip: patience, ..usual_link(hands) }
-}
-
 /// What computes, and whether some of it is busy.
 async fn power(task: &Task, hands: &Hands, limits: Limits) -> (Power, bool) {
     let slots = hands.slots().max(1);
@@ -91,15 +85,17 @@ async fn power(task: &Task, hands: &Hands, limits: Limits) -> (Power, bool) {
     for round in 1..=ROUNDS {
         let mut results: FuturesUnordered<_> = (0..asked).map(|_| hands.run(spec.clone())).collect();
         let (mut count, mut run) = (0, 0.0);
-        answered = 0;
         while let Ok(Some(result)) = timeout_at(end, results.next()).await {
-            answered += 1;
             if let Ok(TaskResult { run: took, output: Ok(_), .. }) = result {
                 (count, run) = (count + 1, run + took.as_secs_f64());
             }
         }
         // The fastest: whatever else goes on makes them slower, never faster.
         rate = rate.max(if run > 0.0 { work * f64::from(count) / run } else { 0.0 });
+        // A later round that is cut off by the clock only says that they are slow.
+        if round == 1 {
+            answered = asked - u32::try_from(results.len()).unwrap_or(0);
+        }
         if count == 0 || answered < asked || round > 1 && begun.elapsed() > LONG {
             break;
         }
@@ -145,27 +141,42 @@ async fn link(hands: &Hands, limits: Limits) -> Option<Link> {
         let buffer = Buffer::from_scalars(vec![0u64; bytes / size_of::<u64>()]);
         Keys::Numbers { number: Number::I64, buffer }
     };
-    let most = hands.slots().clamp(1, ASKED);
-    let measured = async |bytes| hedged(|| there_and_back(hands, zeros(bytes), limits), most).await;
-    let round_trip = measured(0).await?;
-    let loaded = measured(PAYLOAD).await?;
-    Some(Link { bytes: bandwidth(round_trip, loaded), round_trip, ..usual_link(hands) })
+    let end = Instant::now() + PATIENCE;
+    let patience = PATIENCE.as_secs_f64();
+    let asks = hands.slots().clamp(1, ASKED);
+    let measured = async |bytes, asks, hedge| {
+        timeout_at(end, hedged(|| there_and_back(hands, zeros(bytes), limits), asks, hedge)).await
+    };
+    let round_trip = measured(0, asks, HEDGE).await.unwrap_or(Some(patience))?;
+    let bytes = match measured(PAYLOAD, asks.min(2), LOADED_HEDGE).await {
+        Ok(loaded) => bandwidth(round_trip, loaded?),
+        Err(_) => bandwidth(0.0, patience),
+    };
+    Some(Link { bytes, round_trip, ..usual_link(hands) })
 }
 
-/// The first answer, when another is asked for each time that all so far take long, `most` in all (Dean and Barroso, "The
-/// tail at scale", Communications of the ACM 2013).
-async fn hedged<T>(ask: impl AsyncFn() -> Option<T>, most: u32) -> Option<T> {
+/// The first answer, when one more is asked each time that none has come for so long (Dean and Barroso, "The tail at
+/// scale", Communications of the ACM 2013). Nothing where all that were asked have failed.
+async fn hedged<T>(ask: impl AsyncFn() -> Option<T>, most: u32, hedge: Duration) -> Option<T> {
     let mut asked = FuturesUnordered::new();
-    loop {
-        let more = asked.len() < most as usize;
-        if more {
-            asked.push(ask());
+    for left in (0..most).rev() {
+        asked.push(ask());
+        let answer = async {
+            while let Some(answer) = asked.next().await {
+                if answer.is_some() {
+                    return answer;
+                }
+            }
+            None
+        };
+        if left == 0 {
+            return answer.await;
         }
-        tokio::select! {
-            Some(answer) = asked.next() => return answer,
-            () = sleep(HEDGE), if more => {}
+        if let Ok(Some(answer)) = timeout(hedge, answer).await {
+            return Some(answer);
         }
     }
+    None
 }
 
 /// Bytes a second, of how long the way there and back takes without a payload and with one. Where the payload took no longer,
@@ -211,7 +222,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn another_is_asked_when_one_does_not_answer() {
+    async fn another_is_asked_when_one_does_not_answer_or_fails() {
         for silent in 0..4 {
             let (count, begun) = (Cell::new(0), Instant::now());
             let ask = async || {
@@ -221,10 +232,19 @@ mod tests {
                 }
                 Some(count.get())
             };
-            let answer = timeout(PATIENCE, hedged(ask, 3)).await;
+            let answer = timeout(PATIENCE, hedged(ask, 3, HEDGE)).await;
             assert_eq!(answer.ok(), (silent < 3).then_some(Some(silent + 1)));
             assert_eq!(count.get(), 3.min(silent + 1));
             assert_eq!(begun.elapsed(), if silent < 3 { silent * HEDGE } else { PATIENCE });
+        }
+        for failed in 0..4 {
+            let count = Cell::new(0);
+            let ask = async || {
+                count.set(count.get() + 1);
+                (count.get() > failed).then_some(())
+            };
+            assert_eq!(hedged(ask, 3, HEDGE).await, (failed < 3).then_some(()));
+            assert_eq!(count.get(), 3.min(failed + 1));
         }
     }
 
@@ -246,10 +266,8 @@ mod tests {
             Task::Lines { bytes: 1 },
             Task::Factorial { n: 1, decimal: true },
         ] {
-            let Rates { here, cluster, is_busy } =
-                measure(&task, &hands, Some(&hands), Limits::default()).await;
+            let Rates { here, cluster, .. } = measure(&task, &hands, Some(&hands), Limits::default()).await;
             let (there, link) = cluster.unwrap();
-            assert!(!is_busy);
             for power in [here, there] {
                 assert!(power.slots >= 1 && power.rate > 0.0 && power.rate != task.usual_rate(), "{power:?}");
             }

@@ -35,8 +35,8 @@ const NUMBERS: f64 = 8e7;
 /// Bytes of strings that one core sorts in a second, roughly.
 const BYTES: f64 = 1e8;
 
-/// What helps to sort, in bytes.
-const SCRATCH: u64 = 1 << 19;
+/// What helps to sort, in bytes: for two threads.
+const SCRATCH: u64 = 2 * radix::LEAF_BYTES as u64;
 
 impl Kernel for Sort {
     type Input = Input;

@@ -18,7 +18,7 @@ use sgdt_proto::task::TaskError;
 
 /// How much of a slice is sorted without asking whether to go on, in bytes: two such slices have room in a thread's part of
 /// a third-level cache, and 10^8 numbers are that short once they are taken apart.
-const LEAF_BYTES: usize = 1 << 20;
+pub(super) const LEAF_BYTES: usize = 1 << 20;
 
 /// How many items a pass handles between two looks at the cancel handle.
 const BLOCK: usize = 1 << 16;

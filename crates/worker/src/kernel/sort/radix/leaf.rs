@@ -18,6 +18,7 @@ pub(in super::super) fn sort_leaf<T: Copy>(items: &mut [T], key: &impl Fn(&T) ->
         return items.sort_unstable_by_key(key);
     };
     if scratch.len() < items.len() {
+        scratch.reserve_exact(items.len() - scratch.len());
         scratch.resize(items.len(), first);
     }
     let scratch = &mut scratch[..items.len()];
