@@ -211,7 +211,7 @@ fn what_one_line_writes_no_other_line_names_also_when_the_job_is_gone_on_with() 
 #[test]
 fn a_job_whose_results_are_removed_ends_and_one_whose_results_are_moved_goes_on() {
     let cluster = Cluster::start(1);
-    for (what, code) in [("replaced", 1), ("removed", 1), ("moved", 0)] {
+    for (what, code) in [("replaced", 1), ("removed", 1), ("cut off", 1), ("moved", 0)] {
         let _ = fs::remove_file(cluster.path("results.jsonl"));
         let mut client = cluster.client_spawn(&["run", "-", "--output", "results.jsonl"]);
         // It runs for as long as there may be more tasks.
@@ -226,6 +226,7 @@ fn a_job_whose_results_are_removed_ends_and_one_whose_results_are_moved_goes_on(
                 fs::rename(&other, &results).unwrap();
             }
             "removed" => fs::remove_file(&results).unwrap(),
+            "cut off" => fs::write(&results, "").unwrap(),
             _ => fs::rename(&results, &other).unwrap(),
         }
         let second = tasks.write_all(b"{\"id\":\"second\",\"task\":\"echo\",\"value\":1}\n");
@@ -240,7 +241,7 @@ fn a_job_whose_results_are_removed_ends_and_one_whose_results_are_moved_goes_on(
             drop(tasks);
             run
         };
-        let said = "cannot write results to results.jsonl: it was replaced or removed while the job ran: run it again";
+        let said = "cannot write results to results.jsonl: it was replaced, removed or cut off while the job ran: run it again";
         assert_eq!(run.stderr.contains(said), code == 1, "{what}: {}", run.stderr);
         assert!(code == 1 || fs::read_to_string(&other).unwrap().lines().count() == 2);
     }

@@ -46,21 +46,31 @@ impl WriteError {
     }
 }
 
-/// A file that results are written to. When it is removed, or another takes its place, nobody would ever read what is written:
-/// that is an error. One that is moved still has them all.
+/// A file that results are written to. When it is removed or cut off, or another takes its place, nobody would ever read what
+/// was written: that is an error. One that is moved still has them all.
 struct ResultsFile(Kept<File>);
+
+impl ResultsFile {
+    fn check(&self) -> io::Result<()> {
+        if self.0.is_lost() {
+            return Err(io::Error::other(
+                "it was replaced, removed or cut off while the job ran: run it again",
+            ));
+        }
+        Ok(())
+    }
+}
 
 impl Write for ResultsFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Afterwards, one that was cut off would be as long again, with a hole.
+        self.check()?;
         self.0.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.0.flush()?;
-        if self.0.is_removed() {
-            return Err(io::Error::other("it was replaced or removed while the job ran: run it again"));
-        }
-        Ok(())
+        self.check()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, Metadata},
-    io::{self, Read, Write},
+    io::{self, Read, Seek, Write},
     os::{fd::AsFd, unix::fs::MetadataExt},
     path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -40,9 +40,12 @@ impl<F: AsFd> Kept<F> {
 }
 
 impl Kept<File> {
-    /// Whether it has no name any more, so that what is written to it is lost.
-    pub(in crate::job) fn is_removed(&self) -> bool {
-        self.identity.is_some() && self.file.metadata().is_ok_and(|about| about.nlink() == 0)
+    /// Whether it has no name any more, or was cut off before the place where it is written, so that what was written to it is
+    /// lost.
+    pub(in crate::job) fn is_lost(&self) -> bool {
+        let is_written = |len| (&self.file).stream_position().is_ok_and(|place| place > len);
+        let is_lost = |about: Metadata| about.nlink() == 0 || is_written(about.len());
+        self.identity.is_some() && self.file.metadata().is_ok_and(is_lost)
     }
 }
 
@@ -96,13 +99,24 @@ mod tests {
         first.read_to_string(&mut text).unwrap();
         assert!(text == "tasks" && is_kept(&path) && is_kept(&link));
         drop(first);
-        assert!(is_kept(&link) && !second.is_removed());
+        assert!(is_kept(&link) && !second.is_lost());
         fs::rename(&path, home.path().join("moved")).unwrap();
-        assert!(!second.is_removed());
+        assert!(!second.is_lost());
         fs::rename(home.path().join("moved"), &path).unwrap();
         fs::write(home.path().join("other"), "").unwrap();
         fs::rename(home.path().join("other"), &path).unwrap();
-        assert!(second.is_removed() && !is_kept(&path));
+        assert!(second.is_lost() && !is_kept(&path));
+    }
+
+    #[test]
+    fn a_file_that_is_cut_off_where_it_was_written_is_lost() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("results");
+        let mut kept = Kept::new(File::create(&path).unwrap());
+        kept.write_all(b"results").unwrap();
+        assert!(!kept.is_lost());
+        File::options().write(true).open(&path).unwrap().set_len(6).unwrap();
+        assert!(kept.is_lost());
     }
 
     #[test]
