@@ -1,6 +1,6 @@
 //! What the cost model needs to know, measured: a few short tasks, which take some tenths of a second. Slots that do not answer
 //! in two seconds and a half are busy, and count as none, unless others answer for them; where no slot answers, the cluster is as
-//! slow as that. The link is waited for as long.
+//! slow as that. So is the link, where an empty task or a payload takes as long.
 //!
 //! Who computes is asked as many at a time as there are slots, because workers on one machine share its cores and
 //! are slower together; and again, because a process computes its first tasks at half its speed, in memory that is new.
@@ -34,8 +34,8 @@ const LONG: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_millis(2500);
 /// After this long without an answer to an empty task another slot is asked.
 const HEDGE: Duration = Duration::from_millis(300);
-/// And after this long with a payload, one more: each takes its share of the link.
-const LOADED_HEDGE: Duration = Duration::from_millis(1250);
+/// And to one with a payload, which takes its share of the link.
+const LOADED_HEDGE: Duration = Duration::from_millis(600);
 /// The side of the matrices that are multiplied.
 const SIDE: u64 = 512;
 /// How many numbers are made and sorted, and how many bytes of lines.
@@ -52,7 +52,9 @@ pub async fn measure(task: &Task, here: &Hands, cluster: Option<&Hands>, limits:
     let (cluster, is_busy) = match cluster {
         Some(hands) => {
             let (power, is_busy) = power(task, hands, limits).await;
-            (Some((power, link(hands, limits).await.unwrap_or_else(|| usual_link(hands)))), is_busy)
+            let link = link(hands, limits).await.unwrap_or_else(|| usual_link(hands));
+            let is_busy = is_busy || link.round_trip >= PATIENCE.as_secs_f64();
+            (Some((power, link)), is_busy)
         }
         None => (None, false),
     };
@@ -141,18 +143,16 @@ async fn link(hands: &Hands, limits: Limits) -> Option<Link> {
         let buffer = Buffer::from_scalars(vec![0u64; bytes / size_of::<u64>()]);
         Keys::Numbers { number: Number::I64, buffer }
     };
-    let end = Instant::now() + PATIENCE;
-    let patience = PATIENCE.as_secs_f64();
     let asks = hands.slots().clamp(1, ASKED);
-    let measured = async |bytes, asks, hedge| {
-        timeout_at(end, hedged(|| there_and_back(hands, zeros(bytes), limits), asks, hedge)).await
+    let measured = async |bytes, hedge| {
+        timeout(PATIENCE, hedged(|| there_and_back(hands, zeros(bytes), limits), asks, hedge)).await
     };
-    let round_trip = measured(0, asks, HEDGE).await.unwrap_or(Some(patience))?;
-    let bytes = match measured(PAYLOAD, asks.min(2), LOADED_HEDGE).await {
-        Ok(loaded) => bandwidth(round_trip, loaded?),
-        Err(_) => bandwidth(0.0, patience),
-    };
-    Some(Link { bytes, round_trip, ..usual_link(hands) })
+    let patience = PATIENCE.as_secs_f64();
+    let slow = Link { bytes: bandwidth(0.0, patience), round_trip: patience, ..usual_link(hands) };
+    let Ok(round_trip) = measured(0, HEDGE).await else { return Some(slow) };
+    let round_trip = round_trip?;
+    let Ok(loaded) = measured(PAYLOAD, LOADED_HEDGE).await else { return Some(Link { round_trip, ..slow }) };
+    Some(Link { bytes: bandwidth(round_trip, loaded?), round_trip, ..slow })
 }
 
 /// The first answer, when one more is asked each time that none has come for so long (Dean and Barroso, "The tail at

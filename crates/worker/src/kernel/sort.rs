@@ -35,8 +35,10 @@ const NUMBERS: f64 = 8e7;
 /// Bytes of strings that one core sorts in a second, roughly.
 const BYTES: f64 = 1e8;
 
-/// What helps to sort, in bytes: for two threads.
-const SCRATCH: u64 = 2 * radix::LEAF_BYTES as u64;
+/// What helps to sort so many bytes, in bytes: of two threads.
+fn scratch(bytes: u64) -> u64 {
+    bytes.min(2 * radix::LEAF_BYTES as u64)
+}
 
 impl Kernel for Sort {
     type Input = Input;
@@ -49,17 +51,19 @@ impl Kernel for Sort {
     fn cost(&self, input: &Input) -> Result<Cost, TaskError> {
         let strings = |bytes: &Buffer, count: u64| {
             let each = count.saturating_mul(Texts::BYTES_EACH + size_of::<u64>() as u64);
-            Cost { seconds: bytes.len() as f64 / BYTES, memory: each + bytes.len() as u64 + 1 + SCRATCH }
+            let memory = each + bytes.len() as u64 + 1 + scratch(each);
+            Cost { seconds: bytes.len() as f64 / BYTES, memory }
         };
         Ok(match &input.keys {
             Keys::Numbers { buffer, .. } => {
                 let copied = if numbers::aligned(buffer) { 0 } else { buffer.len() as u64 };
-                Cost { seconds: numbers::count(buffer)? as f64 / NUMBERS, memory: copied + SCRATCH }
+                let memory = copied + scratch(buffer.len() as u64);
+                Cost { seconds: numbers::count(buffer)? as f64 / NUMBERS, memory }
             }
-            Keys::Random { len, .. } => Cost {
-                seconds: *len as f64 / NUMBERS,
-                memory: len.saturating_mul(size_of::<u64>() as u64).saturating_add(SCRATCH),
-            },
+            Keys::Random { len, .. } => {
+                let bytes = len.saturating_mul(size_of::<u64>() as u64);
+                Cost { seconds: *len as f64 / NUMBERS, memory: bytes.saturating_add(scratch(bytes)) }
+            }
             Keys::Text { bytes, lengths } => strings(bytes, numbers::count(lengths)?),
             Keys::Lines(bytes) => strings(bytes, strings::count_lines(bytes.as_bytes()) as u64),
         })
