@@ -1,9 +1,10 @@
 //! `matmul`: the product of two dense matrices, of doubles or of floats of 32 bits, on the thread of its slot and those
 //! of idle ones.
 //!
-//! The multiplication is `faer`'s, which chooses AVX-512, AVX2 or plain code at run time, and reads and writes
-//! row-major matrices where they lie. This module halves the problem until a piece takes some 20 ms, so that a
-//! cancelled task stops soon, and further while a core is idle. Where its own loops are faster, `blocked` has them.
+//! What is large in all three dimensions is done by loops of our own where there is AVX2 or AVX-512 (`blocked`). The rest is
+//! `faer`'s, which chooses its instructions at run time, and reads and writes row-major matrices where they lie: this module
+//! halves such a problem until a piece takes some 20 ms, so that a cancelled task stops soon, and further while a core is
+//! idle.
 //! `operand` checks shapes and makes the operands that are named by a seed.
 //!
 //! A product of k terms is within k u of the exact one, times the sum of its terms' magnitudes (Jeannerod and Rump, 2013,

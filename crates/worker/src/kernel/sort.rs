@@ -14,6 +14,8 @@ mod numbers;
 mod radix;
 mod strings;
 mod text;
+#[cfg(target_arch = "x86_64")]
+mod vector;
 pub mod within;
 
 use super::{Cost, Kernel};

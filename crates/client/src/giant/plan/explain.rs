@@ -122,7 +122,10 @@ fn way(task: &Task, plan: &Plan, rates: &Rates) -> String {
         (Place::Here, 1) => format!("local, on {} threads", rates.here.slots),
         (Place::Here, pieces) => format!("local, in {pieces} pieces on {} threads", rates.here.slots),
         (Place::Cluster, 1) => "as a whole on one worker".to_owned(),
-        (Place::Cluster, pieces) => format!("split into {pieces} pieces over {slots} slots"),
+        (Place::Cluster, pieces) => {
+            let plural = if slots == 1 { "" } else { "s" };
+            format!("split into {pieces} pieces over {slots} slot{plural}")
+        },
     }
 }
 

@@ -13,13 +13,13 @@ mod transform;
 mod words;
 
 use crate::cancel::Cancel;
-use faer::traits::pulp::Arch;
 use lanes::Lanes;
 use malachite_base::num::{
     arithmetic::traits::{ModPowerOf2, Square},
     logic::traits::SignificantBits,
 };
 use malachite_nz::natural::Natural;
+use pulp::Arch;
 use sgdt_proto::task::TaskError;
 use transform::{SHARED, Twiddles};
 

@@ -1,5 +1,5 @@
-//! Products of matrices that are large in all three dimensions, on processors with AVX2 and without AVX-512: there these
-//! loops are faster than `faer` (`scripts/bench-kernels.sh`).
+//! Products of matrices that are large in all three dimensions, on processors with AVX2 or AVX-512: there these loops
+//! are faster than `faer` (`scripts/bench-kernels.sh`).
 //!
 //! The blocks are those of Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", ACM TOMS 34, 2008:
 //! a block of `b` is copied so that it is read in the order in which it lies, and then blocks of `a`, each of which
@@ -12,16 +12,23 @@
 mod tile;
 
 use super::both;
-use crate::cancel::Cancel;
-use faer::traits::pulp::{Arch, Simd, WithSimd};
+use crate::{cancel::Cancel, kernel::fetch::fetch};
+use pulp::{Arch, Simd, WithSimd};
 use sgdt_proto::task::TaskError;
-use std::iter;
 pub(super) use tile::Lanes;
-use tile::{PAIR, Place, ROWS};
+use tile::{LINE, Place};
 
-/// The largest block: of so many terms, rows and columns. With these, and doubles, that of `a` has 400 kB, that of `b`
-/// 2.8 MB, and the panel of `b` that is read over and over 22 kB. Twice as many rows or columns of floats gain nothing.
+/// The largest block where there are vectors of 32 bytes: of so many terms, rows and columns. With these, and doubles, that
+/// of `a` has 400 kB, that of `b` 2.8 MB, and the panel of `b` that is read over and over 44 kB. Twice as many rows or
+/// columns of floats gain nothing.
 const BLOCK: Block = Block { terms: 344, rows: 144, columns: 1024 };
+
+/// The same for vectors of 64 bytes. Products take half as long with them, and packing takes no less, so blocks of `a` are
+/// packed for twice as many columns. As many terms, so that the bits are the same.
+const WIDE_BLOCK: Block = Block { columns: 2048, ..BLOCK };
+
+/// Halves start at a multiple of this, and so at whole panels, however high and wide those are.
+const PANELS: usize = 48;
 
 /// Below this, `faer` has better ways.
 const LEAST: usize = 64;
@@ -47,16 +54,26 @@ struct Block {
 }
 
 impl Block {
+    /// The largest on this processor.
+    fn largest() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if matches!(Arch::new(), Arch::V4(_)) {
+            return WIDE_BLOCK;
+        }
+        BLOCK
+    }
+
     /// As large as allowed, and so that all are of the same size but for a rest.
-    fn of([m, k, n]: [usize; 3], width: usize) -> Self {
+    fn of([m, k, n]: [usize; 3], [height, width]: [usize; 2]) -> Self {
+        let largest = Self::largest();
         let even = |whole: usize, most: usize, multiple: usize| {
             let parts = whole.div_ceil(most).max(1);
             whole.div_ceil(parts).next_multiple_of(multiple)
         };
         Self {
-            terms: even(k, BLOCK.terms, tile::TERMS),
-            rows: even(m, BLOCK.rows, ROWS),
-            columns: even(n, BLOCK.columns, width),
+            terms: even(k, largest.terms, tile::TERMS),
+            rows: even(m, largest.rows, height),
+            columns: even(n, largest.columns, width),
         }
     }
 }
@@ -64,7 +81,7 @@ impl Block {
 /// Whether a product of this shape is better done by these loops.
 pub(super) fn suits(shape: [usize; 3]) -> bool {
     #[cfg(target_arch = "x86_64")]
-    let processor = matches!(Arch::new(), Arch::V3(_)) && !is_x86_feature_detected!("avx512f");
+    let processor = matches!(Arch::new(), Arch::V3(_) | Arch::V4(_));
     #[cfg(not(target_arch = "x86_64"))]
     let processor = false;
     processor && shape.into_iter().all(|length| length >= LEAST)
@@ -119,11 +136,11 @@ fn parts<T: Lanes>(product: Product<'_, '_, T>, share: &Share) -> Result<(), Tas
         return Arch::new().dispatch(Product { c, a, b, k, cancel });
     }
     // Whole blocks of columns, for which each block of `b` is packed once. There are fewer than `n`.
-    let strip = (share.alone / column) as usize / BLOCK.columns * BLOCK.columns;
+    let columns = Block::largest().columns;
+    let strip = (share.alone / column) as usize / columns * columns;
     let (by_rows, middle) = match strip {
         1.. if !help => (false, strip),
-        // Halves start at whole panels.
-        _ => (m >= n, (m.max(n) / 2).next_multiple_of(8 * ROWS)),
+        _ => (m >= n, (m.max(n) / 2).next_multiple_of(PANELS)),
     };
     if by_rows {
         let ((a_top, a_bottom), (top, bottom)) = (a.split_at(middle * k), c.split_at_mut(middle));
@@ -147,11 +164,25 @@ impl<T: Lanes> WithSimd for Product<'_, '_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
+        // As many sums as there are registers for, beside what they are made of: twelve of sixteen with AVX2, of which the
+        // two units that multiply and add need eight to be busy, and 24 of 32 with AVX-512. Wide tiles load less.
+        if tile::lanes::<S, f64>() < 8 {
+            self.in_tiles::<S, 6, 2>(simd)
+        } else {
+            self.in_tiles::<S, 8, 3>(simd)
+        }
+    }
+}
+
+impl<T: Lanes> Product<'_, '_, T> {
+    /// In tiles of so many rows and vectors.
+    #[inline(always)]
+    fn in_tiles<S: Simd, const R: usize, const W: usize>(self, simd: S) -> Result<(), TaskError> {
         let Self { c, a, b, k, cancel } = self;
-        let width = PAIR * tile::lanes::<S, T>();
+        let width = W * tile::lanes::<S, T>();
         let n = c.first().map_or(0, |row| row.len());
-        let block = Block::of([c.len(), k, n], width);
-        let mut a_block = vec![[T::default(); ROWS]; block.rows / ROWS * block.terms];
+        let block = Block::of([c.len(), k, n], [R, width]);
+        let mut a_block = vec![[T::default(); R]; block.rows / R * block.terms];
         let (mut b_block, aligned) = room::<T>(block.terms * block.columns);
         let b_block = &mut b_block[aligned..];
         for left in (0..n).step_by(block.columns) {
@@ -162,14 +193,15 @@ impl<T: Lanes> WithSimd for Product<'_, '_, T> {
                 pack_b(b_block, b, [start, terms], [b.first + left, columns], width);
                 for (c, a) in c.chunks_mut(block.rows).zip(a.chunks(block.rows * k)) {
                     cancel.check()?;
-                    for (panel, rows) in iter::zip(a_block.chunks_exact_mut(terms), a.chunks(ROWS * k)) {
-                        pack_a(panel, rows, k, start);
+                    let panels = a_block.chunks_exact_mut(terms).take(a.len().div_ceil(R * k));
+                    for (index, panel) in panels.enumerate() {
+                        pack_a(panel, &a[index * R * k..], k, start);
                     }
                     for (from, b) in (0..columns).step_by(width).zip(b_block.chunks_exact(terms * width)) {
                         let place =
                             Place { left: left + from, width: width.min(columns - from), add: start > 0 };
-                        for (c, a) in c.chunks_mut(ROWS).zip(a_block.chunks_exact(terms)) {
-                            tile::multiply(simd, c, a, b, place);
+                        for (c, a) in c.chunks_mut(R).zip(a_block.chunks_exact(terms)) {
+                            tile::multiply::<S, T, R, W>(simd, c, a, b, place);
                         }
                     }
                 }
@@ -181,7 +213,6 @@ impl<T: Lanes> WithSimd for Product<'_, '_, T> {
 
 /// Memory for so many elements, and where in it a cache line starts.
 fn room<T: Lanes>(len: usize) -> (Vec<T>, usize) {
-    const LINE: usize = 64;
     let room = vec![T::default(); len + LINE / size_of::<T>()];
     let aligned = room.as_ptr().align_offset(LINE);
     (room, aligned)
@@ -206,9 +237,14 @@ fn pack_b<T: Lanes>(
         for (term, row) in rows.clone().take(terms).enumerate() {
             for (panel, part) in row[left + from..][..some].chunks(width).enumerate() {
                 let to = &mut panels[(panel * terms + term) * width..][..width];
-                if let (Some(to), Some(part)) = (to.as_mut_array::<8>(), part.as_array::<8>()) {
+                // In registers, where it is a whole panel of floats or doubles, high and wide as they are.
+                if let (Some(to), Some(part)) = (to.as_mut_array::<8>(), part.as_array()) {
                     *to = *part;
-                } else if let (Some(to), Some(part)) = (to.as_mut_array::<16>(), part.as_array::<16>()) {
+                } else if let (Some(to), Some(part)) = (to.as_mut_array::<16>(), part.as_array()) {
+                    *to = *part;
+                } else if let (Some(to), Some(part)) = (to.as_mut_array::<24>(), part.as_array()) {
+                    *to = *part;
+                } else if let (Some(to), Some(part)) = (to.as_mut_array::<48>(), part.as_array()) {
                     *to = *part;
                 } else {
                     to[..part.len()].copy_from_slice(part);
@@ -218,38 +254,79 @@ fn pack_b<T: Lanes>(
     }
 }
 
-/// Copies a part of some rows of `a` into a panel, column after column. What is missing of the last panel is
-/// whatever its first row has.
+/// Copies a part of the first rows of `a` into a panel, column after column. What is missing of the last panel is
+/// whatever its first row has. The rows after them are fetched, for the next panel.
 #[inline(always)]
-fn pack_a<T: Lanes>(panel: &mut [[T; ROWS]], a: &[T], k: usize, start: usize) {
+fn pack_a<T: Lanes, const R: usize>(panel: &mut [[T; R]], a: &[T], k: usize, start: usize) {
     /// So many columns are turned in registers.
     const AT_ONCE: usize = 8;
     let terms = panel.len();
-    let mut rows = [&a[start..][..terms]; ROWS];
+    let mut rows = [&a[start..][..terms]; R];
     for (row, a) in rows.iter_mut().zip(a.chunks_exact(k)) {
         *row = &a[start..][..terms];
     }
     let (groups, rest) = panel.as_chunks_mut::<AT_ONCE>();
     let (count, done) = (groups.len(), groups.len() * AT_ONCE);
-    let mut parts: [&[[T; AT_ONCE]]; ROWS] = [&[]; ROWS];
+    let mut parts: [&[[T; AT_ONCE]]; R] = [&[]; R];
     // Loops, not closures: those would be compiled without AVX2.
     for (part, row) in parts.iter_mut().zip(rows) {
         *part = &row.as_chunks().0[..count];
     }
     for (index, group) in groups.iter_mut().enumerate() {
-        let mut square = [[T::default(); AT_ONCE]; ROWS];
-        for row in 0..ROWS {
+        for row in R..2 * R {
+            if let Some(next) = a.get(row * k + start + index * AT_ONCE) {
+                fetch(next);
+            }
+        }
+        let mut square = [[T::default(); AT_ONCE]; R];
+        for row in 0..R {
             square[row] = parts[row][index];
         }
         for column in 0..AT_ONCE {
-            for row in 0..ROWS {
+            for row in 0..R {
                 group[column][row] = square[row][column];
             }
         }
     }
     for (index, column) in rest.iter_mut().enumerate() {
-        for row in 0..ROWS {
+        for row in 0..R {
             column[row] = rows[row][done + index];
+        }
+    }
+}
+
+#[cfg(test)]
+#[cfg(target_arch = "x86_64")]
+mod tests {
+    use super::*;
+    use pulp::x86::V3;
+    use sgdt_proto::kind::matmul::Real;
+
+    /// With the best vectors that there are, and with those of AVX2.
+    fn both_ways<T: Lanes + Real>([m, k, n]: [usize; 3]) -> [Vec<T>; 2] {
+        let made = |len: usize, seed| (0..len as u64).map(|index| T::unit(seed, index)).collect::<Vec<_>>();
+        let (a, b) = (made(m * k, 1), made(k * n, 2));
+        [false, true].map(|narrow| {
+            let mut c = vec![T::default(); m * n];
+            let mut rows: Vec<&mut [T]> = c.chunks_exact_mut(n).collect();
+            let b = Columns { elements: &b, stride: n, first: 0 };
+            let product = Product { c: &mut rows, a: &a, b, k, cancel: &Cancel::new() };
+            match V3::try_new().filter(|_| narrow) {
+                Some(v3) => Simd::vectorize(v3, product),
+                None => Arch::new().dispatch(product),
+            }
+            .unwrap();
+            c
+        })
+    }
+
+    #[test]
+    fn bits_are_the_same_with_vectors_of_any_length() {
+        for shape in [[64, 64, 64], [67, 345, 131], [150, 700, 2100]] {
+            let [wide, narrow] = both_ways::<f64>(shape);
+            assert!(wide.iter().map(|x| x.to_bits()).eq(narrow.iter().map(|x| x.to_bits())), "{shape:?}");
+            let [wide, narrow] = both_ways::<f32>(shape);
+            assert!(wide.iter().map(|x| x.to_bits()).eq(narrow.iter().map(|x| x.to_bits())), "{shape:?}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The factors of a product: their sizes, checked before anything is allocated, and their elements.
 
 use crate::{cancel::Cancel, kernel::zeros::zeros};
-use faer::traits::pulp::Arch;
+use pulp::Arch;
 use sgdt_proto::{
     buffer::{Buffer, Scalar},
     kind::matmul::{Element, Matrix, Operand, Real},

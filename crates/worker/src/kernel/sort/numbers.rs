@@ -2,6 +2,7 @@
 
 use super::radix;
 use crate::{cancel::Cancel, kernel::zeros::zeros};
+use pulp::{Arch, NullaryFnOnce};
 use sgdt_proto::{
     buffer::Buffer,
     kind::sort::{Keys, Number, Output, order},
@@ -76,35 +77,64 @@ pub(super) fn order(
     descending: bool,
     cancel: &Cancel,
 ) -> Result<(), TaskError> {
-    // Each with code of its own: a key is made many times.
+    // Each with code of its own: a key is made many times. An integer's is undone as it is made.
     match (number, descending) {
-        (Number::I64, true) => by(words, |&word| order::integer(word, true), cancel),
-        (Number::I64, false) => by(words, |&word| order::integer(word, false), cancel),
-        (Number::U64, true) => by(words, |&word| order::natural(word, true), cancel),
-        (Number::U64, false) => by(words, |&word| word, cancel),
-        (Number::F64, true) => order_doubles::<true>(words, cancel),
-        (Number::F64, false) => order_doubles::<false>(words, cancel),
+        (Number::I64, true) => by(words, integer::<true>, integer::<true>, cancel),
+        (Number::I64, false) => by(words, integer::<false>, integer::<false>, cancel),
+        (Number::U64, true) => by(words, |word| !word, |key| !key, cancel),
+        (Number::U64, false) => by(words, |word| word, |key| key, cancel),
+        (Number::F64, true) => {
+            by(words, |word| order::double(word, true), |key| order::undo_double(key, true), cancel)
+        }
+        (Number::F64, false) => {
+            by(words, |word| order::double(word, false), |key| order::undo_double(key, false), cancel)
+        }
     }
 }
 
-fn by(words: &mut [u64], key: impl Fn(&u64) -> u64 + Sync, cancel: &Cancel) -> Result<(), TaskError> {
-    radix::sort(words, key, &mut Vec::new(), cancel)
+fn integer<const DESCENDING: bool>(word: u64) -> u64 {
+    order::integer(word, DESCENDING)
 }
 
-/// Puts doubles, given as their bits, in order. Their keys take several operations, and are therefore kept in place of
-/// the numbers while these are in the cache.
-fn order_doubles<const DESCENDING: bool>(words: &mut [u64], cancel: &Cancel) -> Result<(), TaskError> {
-    let key = |&word: &u64| order::double(word, DESCENDING);
+/// Keys are kept in place of the numbers while these are in the cache.
+fn by(
+    words: &mut [u64],
+    key: impl Fn(u64) -> u64 + Sync,
+    undo: impl Fn(u64) -> u64 + Sync,
+    cancel: &Cancel,
+) -> Result<(), TaskError> {
     let leaf = |words: &mut [u64], scratch: &mut Vec<u64>| {
-        for word in &mut *words {
-            *word = order::double(*word, DESCENDING);
-        }
-        radix::sort_leaf(words, &|&key| key, scratch);
-        for key in words {
-            *key = order::undo_double(*key, DESCENDING);
-        }
+        Arch::new().dispatch(Each { words, to: &key });
+        sort_keys(words, scratch);
+        Arch::new().dispatch(Each { words, to: &undo });
     };
-    radix::sort_with_leaves(words, key, leaf, &mut Vec::new(), cancel)
+    radix::sort_with_leaves(words, |&word| key(word), leaf, &mut Vec::new(), cancel)
+}
+
+/// Puts in place of each word what it is to become, several at a time.
+struct Each<'w, F> {
+    words: &'w mut [u64],
+    to: &'w F,
+}
+
+impl<F: Fn(u64) -> u64> NullaryFnOnce for Each<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        for word in self.words {
+            *word = (self.to)(*word);
+        }
+    }
+}
+
+/// Sorts keys that fit in a cache.
+fn sort_keys(keys: &mut [u64], scratch: &mut Vec<u64>) {
+    #[cfg(target_arch = "x86_64")]
+    if super::vector::sort(keys) {
+        return;
+    }
+    radix::sort_leaf(keys, &|&key| key, scratch);
 }
 
 /// Sorts numbers, given as their bits.

@@ -10,7 +10,7 @@
 
 use super::lanes::Lanes;
 use crate::cancel::Cancel;
-use faer::traits::pulp::Arch;
+use pulp::Arch;
 use sgdt_proto::task::TaskError;
 
 /// What is transformed without asking whether to go on: a quarter of a second-level cache of 1 MiB, some 50 us.

@@ -9,8 +9,8 @@ use super::{
     transform::SHARED,
 };
 use crate::cancel::Cancel;
-use faer::traits::pulp::Arch;
 use malachite_nz::natural::Natural;
+use pulp::Arch;
 use sgdt_proto::task::TaskError;
 use std::sync::LazyLock;
 

@@ -1,16 +1,13 @@
-//! A tile of the product: as many rows and columns as their sums fit in the sixteen registers of AVX2, beside what they
-//! are made of.
+//! A tile of the product: as many rows and columns as their sums fit in the registers, beside what they are made of.
 
-use faer::traits::pulp::{NullaryFnOnce, Simd};
-
-/// How many rows a tile has.
-pub(super) const ROWS: usize = 6;
-
-/// How many vectors wide it is: twelve sums, of which the two units that multiply and add need eight to be busy.
-pub(super) const PAIR: usize = 2;
+use crate::kernel::fetch::fetch;
+use pulp::{NullaryFnOnce, Simd};
 
 /// How many terms are added in a turn of the loop.
 pub(super) const TERMS: usize = 4;
+
+/// How many bytes a cache line has.
+pub(super) const LINE: usize = 64;
 
 /// Numbers that are multiplied as many at a time as a vector holds.
 pub(in super::super) trait Lanes: Copy + Default + Send + Sync {
@@ -125,81 +122,83 @@ pub(super) struct Place {
     pub(super) add: bool,
 }
 
-/// Writes a panel of `a` times one of `b` to the rows of `c`, or adds it. There may be fewer rows than in a panel, and
-/// fewer columns.
+/// Writes a panel of `a`, of `R` rows, times one of `b`, of `W` vectors, to the rows of `c`, or adds it. There may be fewer
+/// rows than in a panel, and fewer columns.
 #[inline(always)]
-pub(super) fn multiply<S: Simd, T: Lanes>(
+pub(super) fn multiply<S: Simd, T: Lanes, const R: usize, const W: usize>(
     simd: S,
     c: &mut [&mut [T]],
-    a: &[[T; ROWS]],
+    a: &[[T; R]],
     b: &[T],
     place: Place,
 ) {
     match c.len() {
-        1 => rows::<S, T, 1>(simd, c, a, b, place),
-        2 => rows::<S, T, 2>(simd, c, a, b, place),
-        3 => rows::<S, T, 3>(simd, c, a, b, place),
-        4 => rows::<S, T, 4>(simd, c, a, b, place),
-        5 => rows::<S, T, 5>(simd, c, a, b, place),
-        _ => rows::<S, T, ROWS>(simd, c, a, b, place),
+        1 => rows::<S, T, R, W, 1>(simd, c, a, b, place),
+        2 => rows::<S, T, R, W, 2>(simd, c, a, b, place),
+        3 => rows::<S, T, R, W, 3>(simd, c, a, b, place),
+        4 => rows::<S, T, R, W, 4>(simd, c, a, b, place),
+        5 => rows::<S, T, R, W, 5>(simd, c, a, b, place),
+        6 if R > 6 => rows::<S, T, R, W, 6>(simd, c, a, b, place),
+        7 if R > 7 => rows::<S, T, R, W, 7>(simd, c, a, b, place),
+        _ => rows::<S, T, R, W, R>(simd, c, a, b, place),
     }
 }
 
-type Sums<S, T, const H: usize> = [[<T as Lanes>::Vector<S>; PAIR]; H];
+type Sums<S, T, const W: usize, const H: usize> = [[<T as Lanes>::Vector<S>; W]; H];
 
 // Loops over indices here, which are written out: sums must be in registers, not in an array.
 #[inline(always)]
-fn rows<S: Simd, T: Lanes, const H: usize>(
+fn rows<S: Simd, T: Lanes, const R: usize, const W: usize, const H: usize>(
     simd: S,
     c: &mut [&mut [T]],
-    a: &[[T; ROWS]],
+    a: &[[T; R]],
     b: &[T],
     place @ Place { left, width, add }: Place,
 ) {
     let Some(c) = c.first_chunk_mut::<H>() else { return };
-    for row in c.iter() {
-        // They are needed when all terms are added up, and come meanwhile.
-        fetch(&row[left]);
-        fetch(&row[left + width - 1]);
-    }
-    let mut sums: Sums<S, T, H> = [[T::splat(simd, T::default()); PAIR]; H];
+    let mut sums: Sums<S, T, W, H> = [[T::splat(simd, T::default()); W]; H];
     let (a_turns, a_rest) = a.as_chunks::<TERMS>();
-    let (b_turns, b_rest) = T::vectors::<S>(b).as_chunks::<{ TERMS * PAIR }>();
-    for (a, b) in a_turns.iter().zip(b_turns) {
+    let (b_turns, b_rest) = T::vectors::<S>(b).as_chunks::<W>().0.as_chunks::<TERMS>();
+    for (turn, (a, b)) in a_turns.iter().zip(b_turns).enumerate() {
+        // What is there is needed when all terms are added up, and comes meanwhile: a row with each turn, for there are
+        // not as many lines under way as a tile has.
+        if let Some(row) = c.get(turn) {
+            for column in 0..W {
+                fetch(&row[left + (column * lanes::<S, T>()).min(width - 1)]);
+            }
+            fetch(&row[left + width - 1]);
+        }
         for term in 0..TERMS {
-            sums = with_term(simd, sums, &a[term], [b[term * PAIR], b[term * PAIR + 1]]);
+            sums = with_term(simd, sums, &a[term], b[term]);
         }
     }
-    for (a, &b) in a_rest.iter().zip(b_rest.as_chunks().0) {
+    for (a, &b) in a_rest.iter().zip(b_rest) {
         sums = with_term(simd, sums, a, b);
     }
-    if width < PAIR * lanes::<S, T>() {
+    if width < W * lanes::<S, T>() {
         simd.vectorize(Edge { simd, c, sums, place });
-    } else if add {
-        for row in 0..H {
-            if let Some(c) = T::vectors_mut::<S>(&mut c[row][left..]).first_chunk_mut() {
-                *c = [T::add(simd, c[0], sums[row][0]), T::add(simd, c[1], sums[row][1])];
-            }
-        }
-    } else {
-        for row in 0..H {
-            if let Some(c) = T::vectors_mut::<S>(&mut c[row][left..]).first_chunk_mut() {
-                *c = sums[row];
+        return;
+    }
+    for row in 0..H {
+        if let Some(c) = T::vectors_mut::<S>(&mut c[row][left..]).first_chunk_mut::<W>() {
+            for column in 0..W {
+                let sum = sums[row][column];
+                c[column] = if add { T::add(simd, c[column], sum) } else { sum };
             }
         }
     }
 }
 
 #[inline(always)]
-fn with_term<S: Simd, T: Lanes, const H: usize>(
+fn with_term<S: Simd, T: Lanes, const R: usize, const W: usize, const H: usize>(
     simd: S,
-    mut sums: Sums<S, T, H>,
-    a: &[T; ROWS],
-    b: [T::Vector<S>; PAIR],
-) -> Sums<S, T, H> {
+    mut sums: Sums<S, T, W, H>,
+    a: &[T; R],
+    b: [T::Vector<S>; W],
+) -> Sums<S, T, W, H> {
     for row in 0..H {
         let a = T::splat(simd, a[row]);
-        for column in 0..PAIR {
+        for column in 0..W {
             sums[row][column] = T::mul_add(simd, a, b[column], sums[row][column]);
         }
     }
@@ -207,14 +206,14 @@ fn with_term<S: Simd, T: Lanes, const H: usize>(
 }
 
 /// Writes the part of a tile that is in the matrix. Rare, so that it is not written out in the loops.
-struct Edge<'t, 'c, S: Simd, T: Lanes, const H: usize> {
+struct Edge<'t, 'c, S: Simd, T: Lanes, const W: usize, const H: usize> {
     simd: S,
     c: &'t mut [&'c mut [T]; H],
-    sums: Sums<S, T, H>,
+    sums: Sums<S, T, W, H>,
     place: Place,
 }
 
-impl<S: Simd, T: Lanes, const H: usize> NullaryFnOnce for Edge<'_, '_, S, T, H> {
+impl<S: Simd, T: Lanes, const W: usize, const H: usize> NullaryFnOnce for Edge<'_, '_, S, T, W, H> {
     type Output = ();
 
     #[inline(always)]
@@ -227,13 +226,4 @@ impl<S: Simd, T: Lanes, const H: usize> NullaryFnOnce for Edge<'_, '_, S, T, H> 
             }
         }
     }
-}
-
-/// Has the cache line of this fetched from memory, where there is a way to say so.
-#[inline(always)]
-fn fetch<T>(place: &T) {
-    #[cfg(target_arch = "x86_64")]
-    safe_arch::prefetch_t0(place);
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = place;
 }

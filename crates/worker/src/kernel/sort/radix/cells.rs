@@ -1,6 +1,6 @@
 //! Which range keys are in, and equal parts of it.
 
-use faer::traits::pulp::Arch;
+use pulp::Arch;
 use sgdt_proto::kind::random;
 
 /// How many keys are looked at to know where most of them are.

@@ -1,16 +1,14 @@
-//! Sorting a slice that fits in a cache: on 20 bits of its keys by two counting passes, the lower ten first, and then by
-//! insertion, for which there is next to nothing left to do where keys are spread evenly, and which leaves the slice to the
-//! standard library's sort where they are not.
+//! Sorting a slice that fits in a cache: on the leading bits of its keys by two counting passes, the lower digit first, and
+//! then by insertion, for which there is next to nothing left to do where keys are spread evenly, and which leaves the slice
+//! to the standard library's sort where they are not.
 
 use super::cells::Span;
 
 /// Shorter slices are left to the standard library.
 const SMALL: usize = 256;
 
-/// How many bits a counting pass looks at. With fewer, more is left to insertion, which mispredicts a branch for each item
-/// that it moves; one more gains nothing.
-const DIGIT_BITS: u32 = 10;
-const DIGITS: usize = 1 << DIGIT_BITS;
+/// Longer ones are sorted on more bits: insertion mispredicts a branch for each item that it moves, and finds more of them.
+const LONG: usize = 1 << 16;
 
 /// Sorts a slice that fits in the cache, with a scratch of the same size.
 pub(in super::super) fn sort_leaf<T: Copy>(items: &mut [T], key: &impl Fn(&T) -> u64, scratch: &mut Vec<T>) {
@@ -22,14 +20,25 @@ pub(in super::super) fn sort_leaf<T: Copy>(items: &mut [T], key: &impl Fn(&T) ->
         scratch.resize(items.len(), first);
     }
     let scratch = &mut scratch[..items.len()];
+    if items.len() > LONG {
+        by_digits::<T, 1024>(items, key, scratch);
+    } else {
+        // As many places to write to as a first-level cache of 32 KiB has lines.
+        by_digits::<T, 512>(items, key, scratch);
+    }
+}
+
+/// Sorts on two digits that have so many values, and then all the rest.
+fn by_digits<T: Copy, const DIGITS: usize>(items: &mut [T], key: &impl Fn(&T) -> u64, scratch: &mut [T]) {
+    let digit_bits = DIGITS.ilog2();
     let span = Span::EMPTY.with(items, key);
-    let shift = span.bits().saturating_sub(2 * DIGIT_BITS);
+    let shift = span.bits().saturating_sub(2 * digit_bits);
     let digit = |item: &T, shift: u32| ((key(item) - span.low) >> shift) as usize % DIGITS;
 
     let (mut low, mut high) = ([0; DIGITS], [0; DIGITS]);
     for item in &*items {
         low[digit(item, shift)] += 1;
-        high[digit(item, shift + DIGIT_BITS)] += 1;
+        high[digit(item, shift + digit_bits)] += 1;
     }
     make_starts(&mut low);
     make_starts(&mut high);
@@ -39,7 +48,7 @@ pub(in super::super) fn sort_leaf<T: Copy>(items: &mut [T], key: &impl Fn(&T) ->
         *next += 1;
     }
     for item in &*scratch {
-        let next = &mut high[digit(item, shift + DIGIT_BITS)];
+        let next = &mut high[digit(item, shift + digit_bits)];
         items[*next as usize] = *item;
         *next += 1;
     }
@@ -50,7 +59,7 @@ pub(in super::super) fn sort_leaf<T: Copy>(items: &mut [T], key: &impl Fn(&T) ->
 
 /// Turns counts into the places where what was counted starts. Leaves are so short that 32 bits hold a place: tables of
 /// places take half the cache then.
-fn make_starts(counts: &mut [u32; DIGITS]) {
+fn make_starts(counts: &mut [u32]) {
     let mut total = 0;
     for count in counts {
         total += std::mem::replace(count, total);

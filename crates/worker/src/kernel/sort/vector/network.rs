@@ -1,0 +1,208 @@
+//! A network that sorts 64 or 128 keys: Batcher's bitonic sorter ("Sorting networks and their applications", AFIPS 1968).
+//!
+//! Keys lie in columns, one in each vector: first each column is sorted, and then twice as many of them are merged at a time.
+//! So most keys meet those of other vectors in the same lane.
+
+use super::LANES;
+use pulp::{NullaryFnOnce, bytemuck::cast, u64x8, x86::V4};
+
+/// How many keys there is room for.
+pub(super) const KEYS: usize = 16 * LANES;
+
+/// Sorts at most so many keys.
+pub(super) fn sort(simd: V4, keys: &mut [u64]) {
+    simd.vectorize(Sort { simd, keys });
+}
+
+struct Sort<'k> {
+    simd: V4,
+    keys: &'k mut [u64],
+}
+
+impl NullaryFnOnce for Sort<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { simd, keys } = self;
+        // What is missing goes to the end.
+        let mut all = [u64::MAX; KEYS];
+        all[..keys.len()].copy_from_slice(keys);
+        if keys.len() > KEYS / 2 {
+            let halves: [[u64x8; LANES]; 2] = cast(sorted::<16>(simd, cast(all)));
+            let (front, back) = (transposed(simd, halves[0]), transposed(simd, halves[1]));
+            for (column, keys) in all.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+                *keys = cast([front[column], back[column]]);
+            }
+        } else if let Some(half) = all.first_chunk_mut::<{ KEYS / 2 }>() {
+            *half = cast(transposed(simd, sorted::<8>(simd, cast(*half))));
+        }
+        keys.copy_from_slice(&all[..keys.len()]);
+    }
+}
+
+/// Sorts keys column after column.
+#[inline(always)]
+fn sorted<const ROWS: usize>(simd: V4, mut rows: [u64x8; ROWS]) -> [u64x8; ROWS] {
+    mirror::<ROWS, 1>(simd, &mut rows);
+    mirror::<ROWS, 3>(simd, &mut rows);
+    step::<ROWS, 1>(simd, &mut rows);
+    mirror::<ROWS, 7>(simd, &mut rows);
+    step::<ROWS, 2>(simd, &mut rows);
+    step::<ROWS, 1>(simd, &mut rows);
+    if ROWS > 8 {
+        mirror::<ROWS, 15>(simd, &mut rows);
+        step::<ROWS, 4>(simd, &mut rows);
+        step::<ROWS, 2>(simd, &mut rows);
+        step::<ROWS, 1>(simd, &mut rows);
+    }
+    mirror_columns::<ROWS, 1>(simd, &mut rows);
+    steps(simd, &mut rows);
+    mirror_columns::<ROWS, 3>(simd, &mut rows);
+    step_columns::<ROWS, 1>(simd, &mut rows);
+    steps(simd, &mut rows);
+    mirror_columns::<ROWS, 7>(simd, &mut rows);
+    step_columns::<ROWS, 2>(simd, &mut rows);
+    step_columns::<ROWS, 1>(simd, &mut rows);
+    steps(simd, &mut rows);
+    rows
+}
+
+/// The last steps within columns.
+#[inline(always)]
+fn steps<const ROWS: usize>(simd: V4, rows: &mut [u64x8; ROWS]) {
+    if ROWS > 8 {
+        step::<ROWS, 8>(simd, rows);
+    }
+    step::<ROWS, 4>(simd, rows);
+    step::<ROWS, 2>(simd, rows);
+    step::<ROWS, 1>(simd, rows);
+}
+
+/// Has each row meet that which is as far from the other end of its `MASK + 1` rows.
+#[inline(always)]
+fn mirror<const ROWS: usize, const MASK: usize>(simd: V4, rows: &mut [u64x8; ROWS]) {
+    for row in 0..ROWS {
+        if row < row ^ MASK {
+            (rows[row], rows[row ^ MASK]) = met(simd, rows[row], rows[row ^ MASK]);
+        }
+    }
+}
+
+/// Has each row meet that which is so far away.
+#[inline(always)]
+fn step<const ROWS: usize, const DISTANCE: usize>(simd: V4, rows: &mut [u64x8; ROWS]) {
+    for row in 0..ROWS {
+        if row & DISTANCE == 0 {
+            (rows[row], rows[row | DISTANCE]) = met(simd, rows[row], rows[row | DISTANCE]);
+        }
+    }
+}
+
+/// Has each key meet that which is as far from the other end of its `MASK + 1` columns.
+#[inline(always)]
+fn mirror_columns<const ROWS: usize, const MASK: usize>(simd: V4, rows: &mut [u64x8; ROWS]) {
+    let greater = greater::<MASK>();
+    for row in 0..ROWS / 2 {
+        let other = ROWS - 1 - row;
+        let (low, high) = met(simd, rows[row], turned::<MASK>(simd, rows[other]));
+        rows[row] = mixed(simd, low, high, greater);
+        rows[other] = turned::<MASK>(simd, mixed(simd, high, low, greater));
+    }
+}
+
+/// Has each column meet that which is so far away.
+#[inline(always)]
+fn step_columns<const ROWS: usize, const DISTANCE: usize>(simd: V4, rows: &mut [u64x8; ROWS]) {
+    for row in rows {
+        let (low, high) = met(simd, *row, turned::<DISTANCE>(simd, *row));
+        *row = mixed(simd, low, high, greater::<DISTANCE>());
+    }
+}
+
+/// The lesser and the greater key of each lane.
+#[inline(always)]
+fn met(simd: V4, a: u64x8, b: u64x8) -> (u64x8, u64x8) {
+    let (a, b) = (cast(a), cast(b));
+    (cast(simd.avx512f._mm512_min_epu64(a, b)), cast(simd.avx512f._mm512_max_epu64(a, b)))
+}
+
+/// Each lane changes places with that whose number differs in these bits.
+#[inline(always)]
+fn turned<const MASK: usize>(simd: V4, row: u64x8) -> u64x8 {
+    let from = const {
+        let (mut from, mut lane) = ([0; LANES], 0);
+        while lane < LANES {
+            from[lane] = (lane ^ MASK) as u64;
+            lane += 1;
+        }
+        from
+    };
+    cast(simd.avx512f._mm512_permutexvar_epi64(cast(from), cast(row)))
+}
+
+/// Which lanes get the greater key when they meet those that differ in these bits.
+#[inline(always)]
+const fn greater<const MASK: usize>() -> u8 {
+    match MASK {
+        1 => 0b1010_1010,
+        2 | 3 => 0b1100_1100,
+        _ => 0b1111_0000,
+    }
+}
+
+/// The second's lanes where there is a bit, and else the first's.
+#[inline(always)]
+fn mixed(simd: V4, a: u64x8, b: u64x8, of_b: u8) -> u64x8 {
+    cast(simd.avx512f._mm512_mask_blend_epi64(of_b, cast(a), cast(b)))
+}
+
+/// Columns as rows.
+#[inline(always)]
+fn transposed(simd: V4, [a, b, c, d, e, f, g, h]: [u64x8; LANES]) -> [u64x8; LANES] {
+    let [even_0, even_1, even_2, even_3] = pairs_transposed(
+        simd,
+        unpacked::<false>(simd, a, b),
+        unpacked::<false>(simd, c, d),
+        unpacked::<false>(simd, e, f),
+        unpacked::<false>(simd, g, h),
+    );
+    let [odd_0, odd_1, odd_2, odd_3] = pairs_transposed(
+        simd,
+        unpacked::<true>(simd, a, b),
+        unpacked::<true>(simd, c, d),
+        unpacked::<true>(simd, e, f),
+        unpacked::<true>(simd, g, h),
+    );
+    [even_0, odd_0, even_1, odd_1, even_2, odd_2, even_3, odd_3]
+}
+
+/// The even or the odd lanes of two rows, in turn.
+#[inline(always)]
+fn unpacked<const ODD: bool>(simd: V4, a: u64x8, b: u64x8) -> u64x8 {
+    let simd = simd.avx512f;
+    cast(if ODD {
+        simd._mm512_unpackhi_epi64(cast(a), cast(b))
+    } else {
+        simd._mm512_unpacklo_epi64(cast(a), cast(b))
+    })
+}
+
+/// The same for pairs of lanes, of which there are four in each row.
+#[inline(always)]
+fn pairs_transposed(simd: V4, a: u64x8, b: u64x8, c: u64x8, d: u64x8) -> [u64x8; 4] {
+    let (even, odd) = (every_other::<0x88>(simd, a, b), every_other::<0xdd>(simd, a, b));
+    let (others_even, others_odd) = (every_other::<0x88>(simd, c, d), every_other::<0xdd>(simd, c, d));
+    [
+        every_other::<0x88>(simd, even, others_even),
+        every_other::<0x88>(simd, odd, others_odd),
+        every_other::<0xdd>(simd, even, others_even),
+        every_other::<0xdd>(simd, odd, others_odd),
+    ]
+}
+
+/// Two pairs of lanes of each row: the even ones for 0x88, and the odd ones for 0xdd.
+#[inline(always)]
+fn every_other<const PAIRS: i32>(simd: V4, a: u64x8, b: u64x8) -> u64x8 {
+    cast(simd.avx512f._mm512_shuffle_i64x2::<PAIRS>(cast(a), cast(b)))
+}
