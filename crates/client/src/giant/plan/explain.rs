@@ -125,7 +125,7 @@ fn way(task: &Task, plan: &Plan, rates: &Rates) -> String {
         (Place::Cluster, pieces) => {
             let plural = if slots == 1 { "" } else { "s" };
             format!("split into {pieces} pieces over {slots} slot{plural}")
-        },
+        }
     }
 }
 
