@@ -6,7 +6,7 @@
 //! - `radix` sorts by such keys, in place;
 //! - [`within`] sorts outside of tasks, within memory that is given.
 //!
-//! Peak memory beside the input: numbers are sorted where they lie, with a MiB to help for each thread,
+//! Peak memory beside the input: numbers are sorted where they lie, with a MiB to help for each thread where there is no AVX-512,
 //! unless they did not arrive aligned or are still held by somebody else, and are then copied once. Generated numbers take
 //! their own size. Strings and lines take 25 bytes each, and the output, which is as large as the input.
 
@@ -202,6 +202,22 @@ mod tests {
             prop_assert_eq!(sorted(lines(&bytes), false), lines(&joined(&expected)));
             expected.reverse();
             prop_assert_eq!(sorted(lines(&bytes), true), lines(&joined(&expected)));
+        }
+    }
+
+    #[test]
+    fn long_lists_of_numbers_are_sorted_by_their_keys_either_way() {
+        // In a leaf and in several; a few are alike.
+        for (number, len) in Number::ALL.into_iter().flat_map(|number| [(number, 1000), (number, 300_000)]) {
+            let bits: Vec<u64> = (0..len).map(|i| random::word(8, i) << (i % 50)).collect();
+            for descending in [false, true] {
+                let key = |&bits: &u64| sgdt_proto::kind::sort::order::key(number, bits, descending);
+                let mut expected = bits.clone();
+                expected.sort_unstable_by_key(key);
+                let keys = Keys::Numbers { number, buffer: Buffer::from_scalars(bits.clone()) };
+                let Keys::Numbers { buffer, .. } = sorted(keys, descending) else { panic!("no numbers") };
+                assert!(buffer.into_scalars::<u64>().unwrap() == expected, "{number} {descending}");
+            }
         }
     }
 

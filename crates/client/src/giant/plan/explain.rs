@@ -97,7 +97,7 @@ pub struct Spilled<'a> {
 impl fmt::Display for Spilled<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { task, here, memory } = self;
-        write!(f, "plan: local, on {} threads, through a temporary file", here.slots)?;
+        write!(f, "plan: local, on {}, through a temporary file", count(here.slots, "thread"))?;
         match task {
             Some(task) => {
                 writeln!(f, ", predicted to take {}", after(task.spilled(*here)))?;
@@ -120,13 +120,17 @@ fn way(task: &Task, plan: &Plan, rates: &Rates) -> String {
             "local, on one thread".to_owned()
         }
         (Place::Here, 1) => format!("local, on {} threads", rates.here.slots),
-        (Place::Here, pieces) => format!("local, in {pieces} pieces on {} threads", rates.here.slots),
-        (Place::Cluster, 1) => "as a whole on one worker".to_owned(),
-        (Place::Cluster, pieces) => {
-            let plural = if slots == 1 { "" } else { "s" };
-            format!("split into {pieces} pieces over {slots} slot{plural}")
+        (Place::Here, pieces) => {
+            format!("local, in {pieces} pieces on {}", count(rates.here.slots, "thread"))
         }
+        (Place::Cluster, 1) => "as a whole on one worker".to_owned(),
+        (Place::Cluster, pieces) => format!("split into {pieces} pieces over {}", count(slots, "slot")),
     }
+}
+
+fn count(number: u32, of: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {of}{plural}")
 }
 
 fn after(seconds: f64) -> Seconds {

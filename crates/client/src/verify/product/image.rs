@@ -38,7 +38,7 @@ pub(super) fn image<T: Real>(columns: &Columns<'_, T>, vectors: &[Vectors], boun
         bound: if bound.is_some() { room() } else { Vec::new() },
     };
     if rows > 0 {
-        // With AVX2 where there is AVX2.
+        // With the widest vectors that there are.
         Arch::new().dispatch(Pass { columns, vectors, bound, image: &mut image });
     }
     image

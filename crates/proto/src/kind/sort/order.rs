@@ -31,6 +31,7 @@ pub fn natural(number: u64, descending: bool) -> u64 {
 }
 
 /// The key of a signed integer, given as its bits.
+#[inline]
 pub fn integer(bits: u64, descending: bool) -> u64 {
     let key = bits ^ SIGN;
     if descending { !key } else { key }
@@ -38,6 +39,7 @@ pub fn integer(bits: u64, descending: bool) -> u64 {
 
 /// The key of a double, given as its bits: by IEEE 754's total order, except that every NaN comes last, also
 /// where the numbers descend.
+#[inline]
 pub fn double(bits: u64, descending: bool) -> u64 {
     // A negative number's bits grow with its magnitude: turned over, all of them, they shrink.
     let total = if bits & SIGN == 0 { bits | SIGN } else { !bits };
@@ -47,6 +49,7 @@ pub fn double(bits: u64, descending: bool) -> u64 {
 }
 
 /// The bits of the double with this key: undoes [`double`].
+#[inline]
 pub fn undo_double(key: u64, descending: bool) -> u64 {
     let total = if descending { HIGHEST.wrapping_sub(key) } else { key }.wrapping_add(LOWEST);
     if total & SIGN == 0 { !total } else { total ^ SIGN }

@@ -1,10 +1,11 @@
 //! Products of matrices that are large in all three dimensions, on processors with AVX2 or AVX-512: there these loops
-//! are faster than `faer` (`scripts/bench-kernels.sh`).
+//! are faster than `faer` (`ARCHITECTURE.md` has figures).
 //!
 //! The blocks are those of Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", ACM TOMS 34, 2008:
 //! a block of `b` is copied so that it is read in the order in which it lies, and then blocks of `a`, each of which
-//! stays in the second-level cache while all of the first is multiplied by it, tile after tile of the product. A column of
-//! panels of `b` that a tile needs stays in the first-level cache.
+//! stays in the second-level cache while all of the first is multiplied by it, tile after tile of the product. The
+//! panel of `b` that tiles need stays in the first-level cache with AVX2, and mostly in the second with AVX-512, whose tiles
+//! are wider and read it less often.
 //!
 //! An element of the product is summed in an order that depends on the number of its terms alone: whoever computes
 //! it, with whatever others, its bits are the same.
@@ -19,13 +20,15 @@ pub(super) use tile::Lanes;
 use tile::{LINE, Place};
 
 /// The largest block where there are vectors of 32 bytes: of so many terms, rows and columns. With these, and doubles, that
-/// of `a` has 400 kB, that of `b` 2.8 MB, and the panel of `b` that is read over and over 44 kB. Twice as many rows or
+/// of `a` has 400 kB, that of `b` 2.8 MB, and the panel of `b` that is read over and over 22 kB. Twice as many rows or
 /// columns of floats gain nothing.
 const BLOCK: Block = Block { terms: 344, rows: 144, columns: 1024 };
 
 /// The same for vectors of 64 bytes. Products take half as long with them, and packing takes no less, so blocks of `a` are
-/// packed for twice as many columns. As many terms, so that the bits are the same.
-const WIDE_BLOCK: Block = Block { columns: 2048, ..BLOCK };
+/// packed for twice as many columns: that of `b` has 5.7 MB, and its panel 66 kB. As many terms, so that the bits are the
+/// same.
+#[cfg(target_arch = "x86_64")]
+const WIDE_BLOCK: Block = Block { columns: 2064, ..BLOCK };
 
 /// Halves start at a multiple of this, and so at whole panels, however high and wide those are.
 const PANELS: usize = 48;
@@ -37,7 +40,7 @@ const LEAST: usize = 64;
 pub(super) struct Share {
     /// Where another thread is idle: half as many multiply-adds are not worth its start.
     pub(super) helped: u64,
-    /// Where none is: a second's. The same blocks of `a` are packed again afterwards.
+    /// Where none is: a second's, with AVX2. The same blocks of `a` are packed again afterwards.
     pub(super) alone: u64,
     /// Rows are listed, so many at a time.
     pub(super) rows: usize,
@@ -131,13 +134,15 @@ fn parts<T: Lanes>(product: Product<'_, '_, T>, share: &Share) -> Result<(), Tas
     let (m, n) = (c.len(), c.first().map_or(0, |row| row.len()));
     let column = (m as u64).saturating_mul((k * size_of::<T>()) as u64);
     let help = cancel.has_help();
-    let most = if help { share.helped } else { share.alone };
+    let columns = Block::largest().columns;
+    // Wide vectors do twice as much in the same time.
+    let alone = share.alone / BLOCK.columns as u64 * columns as u64;
+    let most = if help { share.helped } else { alone };
     if m.max(n) <= LEAST || column.saturating_mul(n as u64) <= most {
         return Arch::new().dispatch(Product { c, a, b, k, cancel });
     }
     // Whole blocks of columns, for which each block of `b` is packed once. There are fewer than `n`.
-    let columns = Block::largest().columns;
-    let strip = (share.alone / column) as usize / columns * columns;
+    let strip = (alone / column) as usize / columns * columns;
     let (by_rows, middle) = match strip {
         1.. if !help => (false, strip),
         _ => (m >= n, (m.max(n) / 2).next_multiple_of(PANELS)),
@@ -237,7 +242,7 @@ fn pack_b<T: Lanes>(
         for (term, row) in rows.clone().take(terms).enumerate() {
             for (panel, part) in row[left + from..][..some].chunks(width).enumerate() {
                 let to = &mut panels[(panel * terms + term) * width..][..width];
-                // In registers, where it is a whole panel of floats or doubles, high and wide as they are.
+                // Whole panels go through registers: of doubles or floats, and by vectors of 32 bytes or of 64.
                 if let (Some(to), Some(part)) = (to.as_mut_array::<8>(), part.as_array()) {
                     *to = *part;
                 } else if let (Some(to), Some(part)) = (to.as_mut_array::<16>(), part.as_array()) {
@@ -268,7 +273,7 @@ fn pack_a<T: Lanes, const R: usize>(panel: &mut [[T; R]], a: &[T], k: usize, sta
     let (groups, rest) = panel.as_chunks_mut::<AT_ONCE>();
     let (count, done) = (groups.len(), groups.len() * AT_ONCE);
     let mut parts: [&[[T; AT_ONCE]]; R] = [&[]; R];
-    // Loops, not closures: those would be compiled without AVX2.
+    // Loops, not closures: those would be compiled without vectors.
     for (part, row) in parts.iter_mut().zip(rows) {
         *part = &row.as_chunks().0[..count];
     }

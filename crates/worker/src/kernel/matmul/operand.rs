@@ -96,7 +96,7 @@ fn generate<T: Real>(elements: &mut [T], first: u64, seed: u64, cancel: &Cancel)
     let arch = Arch::new();
     for (start, block) in (first..).step_by(BLOCK).zip(elements.chunks_mut(BLOCK)) {
         cancel.check()?;
-        // With AVX2 where there is AVX2: beside a small product, plain code's time would show.
+        // With the widest vectors that there are: beside a small product, plain code's time would show.
         arch.dispatch(
             #[inline(always)]
             || {

@@ -81,8 +81,8 @@ pub(super) fn order(
     match (number, descending) {
         (Number::I64, true) => by(words, integer::<true>, integer::<true>, cancel),
         (Number::I64, false) => by(words, integer::<false>, integer::<false>, cancel),
-        (Number::U64, true) => by(words, |word| !word, |key| !key, cancel),
-        (Number::U64, false) => by(words, |word| word, |key| key, cancel),
+        (Number::U64, true) => by(words, natural::<true>, natural::<true>, cancel),
+        (Number::U64, false) => by(words, natural::<false>, natural::<false>, cancel),
         (Number::F64, true) => {
             by(words, |word| order::double(word, true), |key| order::undo_double(key, true), cancel)
         }
@@ -94,6 +94,10 @@ pub(super) fn order(
 
 fn integer<const DESCENDING: bool>(word: u64) -> u64 {
     order::integer(word, DESCENDING)
+}
+
+fn natural<const DESCENDING: bool>(word: u64) -> u64 {
+    order::natural(word, DESCENDING)
 }
 
 /// Keys are kept in place of the numbers while these are in the cache.

@@ -18,6 +18,8 @@ const LANES: usize = 8;
 /// How many keys are parted between two looks at which end of the slice has less room.
 const GROUP: usize = 8 * LANES;
 
+const _: () = assert!(network::KEYS >= 2 * GROUP, "what is parted has a group at either end");
+
 /// How many keys ahead of those that are read others are fetched: a processor does not foresee from which end.
 const AHEAD: usize = 4 * GROUP;
 
@@ -32,8 +34,8 @@ pub(super) fn sort(keys: &mut [u64]) -> bool {
 /// Parts keys so many times at most, one within the other; what is left then goes to the standard library.
 fn quick(simd: V4, mut keys: &mut [u64], mut times: u32) {
     while keys.len() > network::KEYS {
-        let Some(left) = times.checked_sub(1) else { return keys.sort_unstable() };
-        times = left;
+        let Some(fewer) = times.checked_sub(1) else { return keys.sort_unstable() };
+        times = fewer;
         let pivot = middle(keys);
         let low = part(simd, keys, pivot);
         if low > 0 {
@@ -86,8 +88,8 @@ impl NullaryFnOnce for Part<'_> {
     fn call(self) -> usize {
         let Self { simd, keys, pivot } = self;
         let len = keys.len();
-        // A group at either end, and what is more than whole groups, are put aside, so that there is room: for a group and
-        // more at that end from which the next one is read.
+        // A group at either end, and what is more than whole groups, are put aside: so either end has room for a group once
+        // the next is read, which is from that with less.
         let aside = 2 * GROUP + len % GROUP;
         let mut others = [0; 3 * GROUP];
         others[..GROUP].copy_from_slice(&keys[..GROUP]);
@@ -136,6 +138,7 @@ impl Ends {
     /// either, or for no more than one at both.
     #[inline(always)]
     fn put(&mut self, simd: V4, keys: &mut [u64], vector: u64x8, pivots: u64x8) {
+        debug_assert!(self.high - self.low >= LANES, "keys are written over others");
         let below = simd.cmp_lt_u64x8(vector, pivots).0;
         let order = simd.avx512f._mm512_cvtepu8_epi64(cast([LOW_FIRST[usize::from(below)], 0]));
         let parted: [u64; LANES] = cast(simd.avx512f._mm512_permutexvar_epi64(order, cast(vector)));

@@ -67,7 +67,7 @@ impl Span {
     pub(super) const EMPTY: Self = Self { low: u64::MAX, high: 0 };
 
     pub(super) fn with<T>(self, items: &[T], key: &impl Fn(&T) -> u64) -> Self {
-        // With AVX2 where there is AVX2: one after the other, they would take as long as a counting pass.
+        // With the widest vectors that there are: one after the other, they would take as long as a counting pass.
         Arch::new().dispatch(
             #[inline(always)]
             || {
