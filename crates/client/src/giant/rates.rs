@@ -30,11 +30,12 @@ const ASKED: u32 = 16;
 const ROUNDS: u32 = 4;
 /// After this long no round is begun but the second: the first one alone says too little.
 const LONG: Duration = Duration::from_millis(100);
-/// How long is waited for what computes, and how long for the link to it.
+/// How long is waited for what computes, and for each of the two trips that tell the link to it.
 const PATIENCE: Duration = Duration::from_millis(2500);
-/// After this long without an answer to an empty task another slot is asked.
+/// After this long without an answer to an empty task another slot is asked, or sooner, so that all are.
 const HEDGE: Duration = Duration::from_millis(300);
-/// And to one with a payload, which takes its share of the link.
+/// The same for one with a payload, which takes its share of the link: so four others are asked at most, and none unless
+/// slots are known to be busy.
 const LOADED_HEDGE: Duration = Duration::from_millis(600);
 /// The side of the matrices that are multiplied.
 const SIDE: u64 = 512;
@@ -52,7 +53,7 @@ pub async fn measure(task: &Task, here: &Hands, cluster: Option<&Hands>, limits:
     let (cluster, is_busy) = match cluster {
         Some(hands) => {
             let (power, is_busy) = power(task, hands, limits).await;
-            let link = link(hands, limits).await.unwrap_or_else(|| usual_link(hands));
+            let link = link(hands, limits, is_busy).await.unwrap_or_else(|| usual_link(hands));
             let is_busy = is_busy || link.round_trip >= PATIENCE.as_secs_f64();
             (Some((power, link)), is_busy)
         }
@@ -138,20 +139,23 @@ fn probe(task: &Task, limits: Limits) -> (Option<TaskSpec>, f64) {
     }
 }
 
-async fn link(hands: &Hands, limits: Limits) -> Option<Link> {
+async fn link(hands: &Hands, limits: Limits, is_busy: bool) -> Option<Link> {
     let zeros = |bytes: usize| {
         let buffer = Buffer::from_scalars(vec![0u64; bytes / size_of::<u64>()]);
         Keys::Numbers { number: Number::I64, buffer }
     };
     let asks = hands.slots().clamp(1, ASKED);
-    let measured = async |bytes, hedge| {
+    let measured = async |bytes, asks, hedge| {
         timeout(PATIENCE, hedged(|| there_and_back(hands, zeros(bytes), limits), asks, hedge)).await
     };
     let patience = PATIENCE.as_secs_f64();
     let slow = Link { bytes: bandwidth(0.0, patience), round_trip: patience, ..usual_link(hands) };
-    let Ok(round_trip) = measured(0, HEDGE).await else { return Some(slow) };
+    let Ok(round_trip) = measured(0, asks, HEDGE.min(PATIENCE / (asks + 1))).await else { return Some(slow) };
     let round_trip = round_trip?;
-    let Ok(loaded) = measured(PAYLOAD, LOADED_HEDGE).await else { return Some(Link { round_trip, ..slow }) };
+    let asks = if is_busy { asks } else { 1 };
+    let Ok(loaded) = measured(PAYLOAD, asks, LOADED_HEDGE).await else {
+        return Some(Link { round_trip, ..slow });
+    };
     Some(Link { bytes: bandwidth(round_trip, loaded?), round_trip, ..slow })
 }
 

@@ -3,7 +3,7 @@
 //! - `numbers` and `strings` take the input's buffers apart, and make the output's;
 //! - [`order`](sgdt_proto::kind::sort::order) makes 64-bit keys of numbers, and `text` of eight bytes of strings at
 //!   a time;
-//! - `radix` sorts by such keys, in place;
+//! - `radix` sorts by such keys, in place, and `vector` those of numbers that fit in a cache, where there is AVX-512;
 //! - [`within`] sorts outside of tasks, within memory that is given.
 //!
 //! Peak memory beside the input: numbers are sorted where they lie, with a MiB to help for each thread where there is no AVX-512,
@@ -37,7 +37,7 @@ const NUMBERS: f64 = 8e7;
 /// Bytes of strings that one core sorts in a second, roughly.
 const BYTES: f64 = 1e8;
 
-/// What helps to sort so many bytes, in bytes: of two threads.
+/// What helps to sort so many bytes, at most, in bytes: of two threads.
 fn scratch(bytes: u64) -> u64 {
     bytes.min(2 * radix::LEAF_BYTES as u64)
 }
@@ -95,7 +95,7 @@ mod tests {
     use sgdt_proto::{
         kind::{
             random,
-            sort::{Key, Number},
+            sort::{Key, Number, order},
         },
         task::ErrorCode,
     };
@@ -207,18 +207,26 @@ mod tests {
 
     #[test]
     fn long_lists_of_numbers_are_sorted_by_their_keys_either_way() {
-        // In a leaf and in several; a few are alike.
+        // In a leaf and in several.
         for (number, len) in Number::ALL.into_iter().flat_map(|number| [(number, 1000), (number, 300_000)]) {
             let bits: Vec<u64> = (0..len).map(|i| random::word(8, i) << (i % 50)).collect();
             for descending in [false, true] {
-                let key = |&bits: &u64| sgdt_proto::kind::sort::order::key(number, bits, descending);
+                let key = |&bits: &u64| order::key(number, bits, descending);
                 let mut expected = bits.clone();
                 expected.sort_unstable_by_key(key);
                 let keys = Keys::Numbers { number, buffer: Buffer::from_scalars(bits.clone()) };
                 let Keys::Numbers { buffer, .. } = sorted(keys, descending) else { panic!("no numbers") };
-                assert!(buffer.into_scalars::<u64>().unwrap() == expected, "{number} {descending}");
+                assert!(buffer.into_scalars::<u64>().unwrap() == expected, "{len} of {number}, {descending}");
             }
         }
+    }
+
+    #[test]
+    fn memory_that_helps_is_no_more_than_what_is_sorted() {
+        let memory =
+            |len| Sort.cost(&Input { keys: random(len), descending: false, summary: true }).unwrap().memory;
+        assert_eq!(memory(1000), 16_000);
+        assert_eq!(memory(10_000_000), 80_000_000 + 2 * radix::LEAF_BYTES as u64);
     }
 
     #[test]

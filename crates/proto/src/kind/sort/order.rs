@@ -1,8 +1,7 @@
 //! Numbers as 64-bit keys, whose unsigned order is the order wanted: what whoever sorts and whoever cuts a list
 //! into ranges agree on.
 //!
-//! Each map is one to one, so keys turn back into their numbers, bits and all. An integer's key is so cheap that
-//! it is made whenever it is needed; doubles are turned into keys and back.
+//! Each map is one to one, so keys turn back into their numbers, bits and all. Those of integers undo themselves.
 
 use super::Number;
 

@@ -1,5 +1,5 @@
 //! Products of matrices that are large in all three dimensions, on processors with AVX2 or AVX-512: there these loops
-//! are faster than `faer` (`ARCHITECTURE.md` has figures).
+//! are mostly faster than `faer` (`ARCHITECTURE.md` has figures).
 //!
 //! The blocks are those of Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", ACM TOMS 34, 2008:
 //! a block of `b` is copied so that it is read in the order in which it lies, and then blocks of `a`, each of which
@@ -135,7 +135,7 @@ fn parts<T: Lanes>(product: Product<'_, '_, T>, share: &Share) -> Result<(), Tas
     let column = (m as u64).saturating_mul((k * size_of::<T>()) as u64);
     let help = cancel.has_help();
     let columns = Block::largest().columns;
-    // Wide vectors do twice as much in the same time.
+    // Wide vectors do twice as much in the same time, and their blocks have twice as many columns: so strips are as many.
     let alone = share.alone / BLOCK.columns as u64 * columns as u64;
     let most = if help { share.helped } else { alone };
     if m.max(n) <= LEAST || column.saturating_mul(n as u64) <= most {

@@ -112,6 +112,10 @@ impl NullaryFnOnce for Part<'_> {
             }
             let Some(group) = keys[from..].first_chunk::<GROUP>() else { break };
             let group: [u64x8; GROUP / LANES] = cast(*group);
+            debug_assert!(
+                unread - ends.low >= GROUP && ends.high - end >= GROUP,
+                "keys are written over others"
+            );
             for vector in group {
                 ends.put(simd, keys, vector, pivots);
             }
