@@ -150,13 +150,18 @@ async fn link(hands: &Hands, limits: Limits, is_busy: bool) -> Option<Link> {
     };
     let patience = PATIENCE.as_secs_f64();
     let slow = Link { bytes: bandwidth(0.0, patience), round_trip: patience, ..usual_link(hands) };
-    let Ok(round_trip) = measured(0, asks, HEDGE.min(PATIENCE / (asks + 1))).await else { return Some(slow) };
+    let Ok(round_trip) = measured(0, asks, hedge(asks)).await else { return Some(slow) };
     let round_trip = round_trip?;
     let asks = if is_busy { asks } else { 1 };
     let Ok(loaded) = measured(PAYLOAD, asks, LOADED_HEDGE).await else {
         return Some(Link { round_trip, ..slow });
     };
     Some(Link { bytes: bandwidth(round_trip, loaded?), round_trip, ..slow })
+}
+
+/// After how long another slot is asked, so that so many are in time.
+fn hedge(asks: u32) -> Duration {
+    HEDGE.min(PATIENCE / (asks + 1))
 }
 
 /// The first answer, when one more is asked each time that none has come for so long (Dean and Barroso, "The tail at
@@ -249,6 +254,21 @@ mod tests {
             };
             assert_eq!(hedged(ask, 3, HEDGE).await, (failed < 3).then_some(()));
             assert_eq!(count.get(), 3.min(failed + 1));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_that_may_be_asked_are_asked_in_time() {
+        for asks in 1..=ASKED {
+            let count = Cell::new(0);
+            let ask = async || {
+                count.set(count.get() + 1);
+                if count.get() < asks {
+                    pending::<()>().await;
+                }
+                Some(())
+            };
+            assert_eq!(timeout(PATIENCE, hedged(ask, asks, hedge(asks))).await, Ok(Some(())), "{asks}");
         }
     }
 

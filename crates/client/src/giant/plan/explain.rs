@@ -97,7 +97,7 @@ pub struct Spilled<'a> {
 impl fmt::Display for Spilled<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { task, here, memory } = self;
-        write!(f, "plan: local, on {}, through a temporary file", count(here.slots, "thread"))?;
+        write!(f, "plan: local, on {}, through a temporary file", counted(here.slots, "thread"))?;
         match task {
             Some(task) => {
                 writeln!(f, ", predicted to take {}", after(task.spilled(*here)))?;
@@ -116,21 +116,20 @@ impl fmt::Display for Spilled<'_> {
 fn way(task: &Task, plan: &Plan, rates: &Rates) -> String {
     let slots = rates.cluster.map_or(0, |(power, _)| power.slots);
     match (plan.place, plan.pieces) {
-        (Place::Here, 1) if rates.here.slots == 1 || task.speedup(2) == 1.0 => {
-            "local, on one thread".to_owned()
+        (Place::Here, 1) => {
+            let threads = if task.speedup(2) == 1.0 { 1 } else { rates.here.slots };
+            format!("local, on {}", counted(threads, "thread"))
         }
-        (Place::Here, 1) => format!("local, on {} threads", rates.here.slots),
         (Place::Here, pieces) => {
-            format!("local, in {pieces} pieces on {}", count(rates.here.slots, "thread"))
+            format!("local, in {pieces} pieces on {}", counted(rates.here.slots, "thread"))
         }
         (Place::Cluster, 1) => "as a whole on one worker".to_owned(),
-        (Place::Cluster, pieces) => format!("split into {pieces} pieces over {}", count(slots, "slot")),
+        (Place::Cluster, pieces) => format!("split into {pieces} pieces over {}", counted(slots, "slot")),
     }
 }
 
-fn count(number: u32, of: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {of}{plural}")
+fn counted(number: u32, what: &str) -> String {
+    if number == 1 { format!("one {what}") } else { format!("{number} {what}s") }
 }
 
 fn after(seconds: f64) -> Seconds {

@@ -180,6 +180,8 @@ fn a_sort_through_a_temporary_file_says_why() {
         "{}",
         told(1 << 30, 1 << 20)
     );
+    let one = Spilled { task: None, here: power(1, 6.4e8), memory: 1 << 20 }.to_string();
+    assert!(one.starts_with("plan: local, on one thread, through a temporary file"), "{one}");
     // However much memory there is.
     assert!(told(4 << 30, 1 << 40).contains("no task takes so much at once: 4GiB at the most"));
 }

@@ -44,17 +44,17 @@ impl NullaryFnOnce for Sort<'_> {
 /// Sorts keys column after column.
 #[inline(always)]
 fn sorted<const ROWS: usize>(simd: V4, mut rows: [u64x8; ROWS]) -> [u64x8; ROWS] {
-    mirror::<ROWS, 1>(simd, &mut rows);
-    mirror::<ROWS, 3>(simd, &mut rows);
-    step::<ROWS, 1>(simd, &mut rows);
-    mirror::<ROWS, 7>(simd, &mut rows);
-    step::<ROWS, 2>(simd, &mut rows);
-    step::<ROWS, 1>(simd, &mut rows);
+    meet::<ROWS, 1>(simd, &mut rows);
+    meet::<ROWS, 3>(simd, &mut rows);
+    meet::<ROWS, 1>(simd, &mut rows);
+    meet::<ROWS, 7>(simd, &mut rows);
+    meet::<ROWS, 2>(simd, &mut rows);
+    meet::<ROWS, 1>(simd, &mut rows);
     if ROWS > 8 {
-        mirror::<ROWS, 15>(simd, &mut rows);
-        step::<ROWS, 4>(simd, &mut rows);
-        step::<ROWS, 2>(simd, &mut rows);
-        step::<ROWS, 1>(simd, &mut rows);
+        meet::<ROWS, 15>(simd, &mut rows);
+        meet::<ROWS, 4>(simd, &mut rows);
+        meet::<ROWS, 2>(simd, &mut rows);
+        meet::<ROWS, 1>(simd, &mut rows);
     }
     mirror_columns::<ROWS, 1>(simd, &mut rows);
     steps(simd, &mut rows);
@@ -72,29 +72,20 @@ fn sorted<const ROWS: usize>(simd: V4, mut rows: [u64x8; ROWS]) -> [u64x8; ROWS]
 #[inline(always)]
 fn steps<const ROWS: usize>(simd: V4, rows: &mut [u64x8; ROWS]) {
     if ROWS > 8 {
-        step::<ROWS, 8>(simd, rows);
+        meet::<ROWS, 8>(simd, rows);
     }
-    step::<ROWS, 4>(simd, rows);
-    step::<ROWS, 2>(simd, rows);
-    step::<ROWS, 1>(simd, rows);
+    meet::<ROWS, 4>(simd, rows);
+    meet::<ROWS, 2>(simd, rows);
+    meet::<ROWS, 1>(simd, rows);
 }
 
-/// Has each row meet that which is as far from the other end of its `MASK + 1` rows.
+/// Has each row meet that whose number differs in these bits: in one, that which is so far away; in all below some one, that
+/// which is as far from the other end of so many rows.
 #[inline(always)]
-fn mirror<const ROWS: usize, const MASK: usize>(simd: V4, rows: &mut [u64x8; ROWS]) {
+fn meet<const ROWS: usize, const MASK: usize>(simd: V4, rows: &mut [u64x8; ROWS]) {
     for row in 0..ROWS {
         if row < row ^ MASK {
             (rows[row], rows[row ^ MASK]) = met(simd, rows[row], rows[row ^ MASK]);
-        }
-    }
-}
-
-/// Has each row meet that which is so far away.
-#[inline(always)]
-fn step<const ROWS: usize, const DISTANCE: usize>(simd: V4, rows: &mut [u64x8; ROWS]) {
-    for row in 0..ROWS {
-        if row & DISTANCE == 0 {
-            (rows[row], rows[row | DISTANCE]) = met(simd, rows[row], rows[row | DISTANCE]);
         }
     }
 }
@@ -159,27 +150,32 @@ fn mixed(simd: V4, a: u64x8, b: u64x8, of_b: u8) -> u64x8 {
 
 /// Columns as rows.
 #[inline(always)]
-fn transposed(simd: V4, [a, b, c, d, e, f, g, h]: [u64x8; LANES]) -> [u64x8; LANES] {
-    let [even_0, even_1, even_2, even_3] = pairs_transposed(
-        simd,
-        unpacked::<false>(simd, a, b),
-        unpacked::<false>(simd, c, d),
-        unpacked::<false>(simd, e, f),
-        unpacked::<false>(simd, g, h),
-    );
-    let [odd_0, odd_1, odd_2, odd_3] = pairs_transposed(
-        simd,
-        unpacked::<true>(simd, a, b),
-        unpacked::<true>(simd, c, d),
-        unpacked::<true>(simd, e, f),
-        unpacked::<true>(simd, g, h),
-    );
-    [even_0, odd_0, even_1, odd_1, even_2, odd_2, even_3, odd_3]
+fn transposed(simd: V4, rows: [u64x8; LANES]) -> [u64x8; LANES] {
+    let [a, c, e, g] = every_other_column::<false>(simd, rows);
+    let [b, d, f, h] = every_other_column::<true>(simd, rows);
+    [a, b, c, d, e, f, g, h]
+}
+
+/// The even or the odd columns as rows.
+#[inline(always)]
+fn every_other_column<const ODD: bool>(simd: V4, rows: [u64x8; LANES]) -> [u64x8; 4] {
+    let [a, b, c, d, e, f, g, h] = rows;
+    // Pairs of lanes of these have two of a column each.
+    let (a, b) = (in_turn::<ODD>(simd, a, b), in_turn::<ODD>(simd, c, d));
+    let (c, d) = (in_turn::<ODD>(simd, e, f), in_turn::<ODD>(simd, g, h));
+    let (even, odd) = (every_other_pair::<0x88>(simd, a, b), every_other_pair::<0xdd>(simd, a, b));
+    let (more_even, more_odd) = (every_other_pair::<0x88>(simd, c, d), every_other_pair::<0xdd>(simd, c, d));
+    [
+        every_other_pair::<0x88>(simd, even, more_even),
+        every_other_pair::<0x88>(simd, odd, more_odd),
+        every_other_pair::<0xdd>(simd, even, more_even),
+        every_other_pair::<0xdd>(simd, odd, more_odd),
+    ]
 }
 
 /// The even or the odd lanes of two rows, in turn.
 #[inline(always)]
-fn unpacked<const ODD: bool>(simd: V4, a: u64x8, b: u64x8) -> u64x8 {
+fn in_turn<const ODD: bool>(simd: V4, a: u64x8, b: u64x8) -> u64x8 {
     let simd = simd.avx512f;
     cast(if ODD {
         simd._mm512_unpackhi_epi64(cast(a), cast(b))
@@ -188,21 +184,8 @@ fn unpacked<const ODD: bool>(simd: V4, a: u64x8, b: u64x8) -> u64x8 {
     })
 }
 
-/// The same for pairs of lanes, of which there are four in each row.
-#[inline(always)]
-fn pairs_transposed(simd: V4, a: u64x8, b: u64x8, c: u64x8, d: u64x8) -> [u64x8; 4] {
-    let (even, odd) = (every_other::<0x88>(simd, a, b), every_other::<0xdd>(simd, a, b));
-    let (others_even, others_odd) = (every_other::<0x88>(simd, c, d), every_other::<0xdd>(simd, c, d));
-    [
-        every_other::<0x88>(simd, even, others_even),
-        every_other::<0x88>(simd, odd, others_odd),
-        every_other::<0xdd>(simd, even, others_even),
-        every_other::<0xdd>(simd, odd, others_odd),
-    ]
-}
-
 /// Two pairs of lanes of each row: the even ones for 0x88, and the odd ones for 0xdd.
 #[inline(always)]
-fn every_other<const PAIRS: i32>(simd: V4, a: u64x8, b: u64x8) -> u64x8 {
+fn every_other_pair<const PAIRS: i32>(simd: V4, a: u64x8, b: u64x8) -> u64x8 {
     cast(simd.avx512f._mm512_shuffle_i64x2::<PAIRS>(cast(a), cast(b)))
 }
