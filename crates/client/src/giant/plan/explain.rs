@@ -42,11 +42,11 @@ impl fmt::Display for Explanation<'_> {
         if let Some(name) = name {
             write!(f, " for {name}")?;
         }
-        writeln!(f, ": {}, predicted to take {}", way(task, chosen, rates), after(chosen.seconds))?;
+        writeln!(f, ": {}, predicted to take {}", way(chosen, rates), after(chosen.seconds))?;
         let all = plans.cluster.iter().flat_map(|(one, split)| [one, split]);
         let others = [&plans.local].into_iter().chain(all);
         for plan in others.filter(|plan| (plan.place, plan.pieces) != (chosen.place, chosen.pieces)) {
-            writeln!(f, "  {} would take {}", way(task, plan, rates), after(plan.seconds))?;
+            writeln!(f, "  {} would take {}", way(plan, rates), after(plan.seconds))?;
         }
         if *is_small {
             writeln!(
@@ -113,13 +113,10 @@ impl fmt::Display for Spilled<'_> {
     }
 }
 
-fn way(task: &Task, plan: &Plan, rates: &Rates) -> String {
+fn way(plan: &Plan, rates: &Rates) -> String {
     let slots = rates.cluster.map_or(0, |(power, _)| power.slots);
     match (plan.place, plan.pieces) {
-        (Place::Here, 1) => {
-            let threads = if task.speedup(2) == 1.0 { 1 } else { rates.here.slots };
-            format!("local, on {}", counted(threads, "thread"))
-        }
+        (Place::Here, 1) => format!("local, on {}", counted(rates.here.slots, "thread")),
         (Place::Here, pieces) => {
             format!("local, in {pieces} pieces on {}", counted(rates.here.slots, "thread"))
         }

@@ -167,6 +167,9 @@ fn an_explanation_says_when_a_local_run_is_faster() {
         "{told}"
     );
     assert!(told.contains("as a whole on one worker would take"), "{told}");
+    // Whoever is idle helps, whatever the kind.
+    let told = explanation(None, Plan { pieces: 1, ..plans.local }, LocalRun::Plan);
+    assert!(told.starts_with("plan: local, on 2 threads, predicted"), "{told}");
 }
 
 #[test]
