@@ -3,7 +3,7 @@
 //! - `numbers` and `strings` take the input's buffers apart, and make the output's;
 //! - [`order`](sgdt_proto::kind::sort::order) makes 64-bit keys of numbers, and `text` of eight bytes of strings at
 //!   a time;
-//! - `radix` sorts by such keys, in place, and `vector` those of numbers that fit in a cache, where there is AVX-512;
+//! - `radix` sorts by such keys, in place, and `vector` numbers where there is AVX-512;
 //! - [`within`] sorts outside of tasks, within memory that is given.
 //!
 //! Peak memory beside the input: numbers are sorted where they lie, with a MiB to help for each thread where there is no AVX-512,

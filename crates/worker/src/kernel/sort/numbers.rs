@@ -1,6 +1,8 @@
 //! Sorting numbers: their buffers, their keys, and what is said about them in a summary.
 
 use super::radix;
+#[cfg(target_arch = "x86_64")]
+use super::vector;
 use crate::{cancel::Cancel, kernel::zeros::zeros};
 use pulp::{Arch, NullaryFnOnce};
 use sgdt_proto::{
@@ -100,8 +102,25 @@ fn natural<const DESCENDING: bool>(word: u64) -> u64 {
     order::natural(word, DESCENDING)
 }
 
-/// Keys are kept in place of the numbers while these are in the cache.
+/// By keys, which are kept in place of the numbers while these are sorted.
 fn by(
+    words: &mut [u64],
+    key: impl Fn(u64) -> u64 + Sync,
+    undo: impl Fn(u64) -> u64 + Sync,
+    cancel: &Cancel,
+) -> Result<(), TaskError> {
+    if radix::in_one_direction(words, |&word| key(word), cancel)? {
+        return Ok(());
+    }
+    #[cfg(target_arch = "x86_64")]
+    if let Some(simd) = pulp::x86::V4::try_new() {
+        return vector::sort(simd, words, &key, &undo, cancel);
+    }
+    by_digits(words, key, undo, cancel)
+}
+
+/// As [`by`], for every processor.
+fn by_digits(
     words: &mut [u64],
     key: impl Fn(u64) -> u64 + Sync,
     undo: impl Fn(u64) -> u64 + Sync,
@@ -109,16 +128,16 @@ fn by(
 ) -> Result<(), TaskError> {
     let leaf = |words: &mut [u64], scratch: &mut Vec<u64>| {
         Arch::new().dispatch(Each { words, to: &key });
-        sort_keys(words, scratch);
+        radix::sort_leaf(words, &|&key| key, scratch);
         Arch::new().dispatch(Each { words, to: &undo });
     };
     radix::sort_with_leaves(words, |&word| key(word), leaf, &mut Vec::new(), cancel)
 }
 
 /// Puts in place of each word what it is to become, several at a time.
-struct Each<'w, F> {
-    words: &'w mut [u64],
-    to: &'w F,
+pub(super) struct Each<'w, F> {
+    pub(super) words: &'w mut [u64],
+    pub(super) to: &'w F,
 }
 
 impl<F: Fn(u64) -> u64> NullaryFnOnce for Each<'_, F> {
@@ -130,15 +149,6 @@ impl<F: Fn(u64) -> u64> NullaryFnOnce for Each<'_, F> {
             *word = (self.to)(*word);
         }
     }
-}
-
-/// Sorts keys that fit in a cache.
-fn sort_keys(keys: &mut [u64], scratch: &mut Vec<u64>) {
-    #[cfg(target_arch = "x86_64")]
-    if super::vector::sort(keys) {
-        return;
-    }
-    radix::sort_leaf(keys, &|&key| key, scratch);
 }
 
 /// Sorts numbers, given as their bits.
@@ -170,4 +180,25 @@ fn sum(words: &[u64], value: impl Fn(u64) -> i128, cancel: &Cancel) -> Result<i1
         sum += block.iter().map(|&word| value(word)).sum::<i128>();
     }
     Ok(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sgdt_proto::kind::random::word;
+
+    #[test]
+    fn numbers_are_sorted_without_the_widest_vectors_too() {
+        for len in [0, 1, 2, 1000, 2 * radix::LEAF_BYTES as u64 / 8] {
+            for descending in [false, true] {
+                let (key, undo) =
+                    (|word| order::double(word, descending), |key| order::undo_double(key, descending));
+                let mut words: Vec<u64> = (0..len).map(|i| word(1, i)).collect();
+                let mut expected = words.clone();
+                expected.sort_unstable_by_key(|&word| key(word));
+                by_digits(&mut words, key, undo, &Cancel::new()).unwrap();
+                assert!(words == expected, "{len} {descending}");
+            }
+        }
+    }
 }

@@ -12,6 +12,7 @@ mod leaf;
 mod shared;
 
 pub(super) use leaf::sort_leaf;
+pub(super) use shared::{SHARED, middle, part};
 
 use crate::cancel::Cancel;
 use sgdt_proto::task::TaskError;
@@ -22,9 +23,6 @@ pub(super) const LEAF_BYTES: usize = 1 << 20;
 
 /// How many items a pass handles between two looks at the cancel handle.
 const BLOCK: usize = 1 << 16;
-
-/// How many items are worth a thread more: one sorts them in some two milliseconds.
-const SHARED: usize = 1 << 18;
 
 /// Sorts `items` by `key`, which gives the same for an item every time. The order of items with equal keys is
 /// not specified.
@@ -37,11 +35,15 @@ pub(super) fn sort<T: Copy + Send>(
     scratch: &mut Vec<T>,
     cancel: &Cancel,
 ) -> Result<(), TaskError> {
+    if in_one_direction(items, &key, cancel)? {
+        return Ok(());
+    }
     sort_with_leaves(items, &key, |items, scratch| sort_leaf(items, &key, scratch), scratch, cancel)
 }
 
-/// As [`sort`], for keys that are dear: short slices are sorted by `leaf`, with a scratch. By
-/// [`sort_leaf`], say, after changing the items into what has cheaper keys, and before changing them back.
+/// As [`sort`], for keys that are dear, and without a look whether there is anything to do: short slices are sorted by
+/// `leaf`, with a scratch. By [`sort_leaf`], say, after changing the items into what has cheaper keys, and before changing
+/// them back.
 ///
 /// # Errors
 /// `cancelled` or `timeout`; the items are then in any order.
@@ -52,13 +54,26 @@ pub(super) fn sort_with_leaves<T: Copy + Send>(
     scratch: &mut Vec<T>,
     cancel: &Cancel,
 ) -> Result<(), TaskError> {
-    if in_order(items, cancel, |a, b| key(a) <= key(b))? {
-        return Ok(());
-    }
-    if in_order(items, cancel, |a, b| key(a) >= key(b))? {
-        return reverse(items, cancel);
-    }
     shared::sort(items, &Order { key, leaf }, scratch, cancel)
+}
+
+/// Whether items are in order or in the opposite one. Then they are sorted, with no further ado.
+///
+/// # Errors
+/// `cancelled` or `timeout`; the items are then in any order.
+pub(super) fn in_one_direction<T>(
+    items: &mut [T],
+    key: impl Fn(&T) -> u64,
+    cancel: &Cancel,
+) -> Result<bool, TaskError> {
+    if in_order(items, cancel, |a, b| key(a) <= key(b))? {
+        return Ok(true);
+    }
+    let opposite = in_order(items, cancel, |a, b| key(a) >= key(b))?;
+    if opposite {
+        reverse(items, cancel)?;
+    }
+    Ok(opposite)
 }
 
 /// How items are sorted.

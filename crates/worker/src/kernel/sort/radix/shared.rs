@@ -4,9 +4,12 @@
 //! Parting moves items by swaps, without a branch that depends on a key (Lomuto's scheme; see Edelkamp and Weiß,
 //! "BlockQuicksort", ESA 2016, for why that matters).
 
-use super::{BLOCK, Order, SHARED, cells::sample, deal::deal};
+use super::{BLOCK, Order, cells::sample, deal::deal};
 use crate::cancel::Cancel;
 use sgdt_proto::task::TaskError;
+
+/// How many items are worth a thread more: one sorts them in some two milliseconds.
+pub(in super::super) const SHARED: usize = 1 << 18;
 
 /// Sorts a slice, with the help of whoever is idle.
 pub(super) fn sort<T: Copy + Send>(
@@ -20,7 +23,7 @@ pub(super) fn sort<T: Copy + Send>(
     }
     let key = &order.key;
     let pivot = middle(items, key);
-    let low = part(items, &|item| key(item) < pivot, cancel)?;
+    let low = part(items, &|items| part_alone(items, |item| key(item) < pivot, cancel), cancel)?;
     // Where half of all keys are equal there are no two sides.
     if low.min(items.len() - low) < items.len() / 8 {
         return deal(items, order, scratch, cancel);
@@ -32,24 +35,24 @@ pub(super) fn sort<T: Copy + Send>(
 }
 
 /// A key near the middle of all, by a sample: it is among the middle tenth.
-fn middle<T>(items: &[T], key: &impl Fn(&T) -> u64) -> u64 {
+pub(in super::super) fn middle<T>(items: &[T], key: &impl Fn(&T) -> u64) -> u64 {
     let mut sample = sample(items, key);
     let middle = sample.len() / 2;
     *sample.select_nth_unstable(middle).1
 }
 
-/// Moves the low items before all others, and says how many there are.
-fn part<T: Copy + Send>(
+/// Moves the low items before all others, and says how many there are, as `alone` does for what one thread parts.
+pub(in super::super) fn part<T: Send>(
     items: &mut [T],
-    is_low: &(impl Fn(&T) -> bool + Sync),
+    alone: &(impl Fn(&mut [T]) -> Result<usize, TaskError> + Sync),
     cancel: &Cancel,
 ) -> Result<usize, TaskError> {
     if items.len() <= SHARED || !cancel.has_help() {
-        return part_alone(items, is_low, cancel);
+        return alone(items);
     }
     let half = items.len() / 2;
     let (left, right) = items.split_at_mut(half);
-    let (low_left, low_right) = cancel.join(|| part(left, is_low, cancel), || part(right, is_low, cancel));
+    let (low_left, low_right) = cancel.join(|| part(left, alone, cancel), || part(right, alone, cancel));
     let (low_left, low_right) = (low_left?, low_right?);
     // The last of the right half's low items go where the left half's high ones begin.
     let count = low_right.min(half - low_left);
@@ -63,7 +66,7 @@ fn part<T: Copy + Send>(
 
 fn part_alone<T: Copy>(
     items: &mut [T],
-    is_low: &impl Fn(&T) -> bool,
+    is_low: impl Fn(&T) -> bool,
     cancel: &Cancel,
 ) -> Result<usize, TaskError> {
     let mut low = 0;
@@ -122,7 +125,8 @@ mod tests {
             for share in [0, 1, 50, 99, 100] {
                 let mut items: Vec<u64> = (0..len as u64).collect();
                 let is_low = |item: &u64| random::word(1, *item) % 100 < share;
-                let low = part(&mut items, &is_low, &helped(2)).unwrap();
+                let cancel = helped(2);
+                let low = part(&mut items, &|items| part_alone(items, is_low, &cancel), &cancel).unwrap();
                 assert!(items[..low].iter().all(is_low) && !items[low..].iter().any(is_low), "{len} {share}");
                 items.sort_unstable();
                 assert!(items.into_iter().eq(0..len as u64));

@@ -4,40 +4,54 @@
 //! So most keys meet those of other vectors in the same lane.
 
 use super::LANES;
-use pulp::{NullaryFnOnce, bytemuck::cast, u64x8, x86::V4};
+use pulp::{NullaryFnOnce, Simd, bytemuck::cast, u64x8, x86::V4};
 
 /// How many keys there is room for.
 pub(super) const KEYS: usize = 16 * LANES;
 
-/// Sorts at most so many keys.
-pub(super) fn sort(simd: V4, keys: &mut [u64]) {
-    simd.vectorize(Sort { simd, keys });
+/// Sorts at most so many keys, and makes of each what it is to become.
+pub(super) fn sort(simd: V4, keys: &mut [u64], to: &impl Fn(u64) -> u64) {
+    simd.vectorize(Sort { simd, keys, to });
 }
 
-struct Sort<'k> {
+struct Sort<'k, F> {
     simd: V4,
     keys: &'k mut [u64],
+    to: &'k F,
 }
 
-impl NullaryFnOnce for Sort<'_> {
+impl<F: Fn(u64) -> u64> NullaryFnOnce for Sort<'_, F> {
     type Output = ();
 
     #[inline(always)]
     fn call(self) {
-        let Self { simd, keys } = self;
+        let Self { simd, keys, to } = self;
         // What is missing goes to the end.
-        let mut all = [u64::MAX; KEYS];
-        all[..keys.len()].copy_from_slice(keys);
+        let mut all = [[u64::MAX; LANES]; KEYS / LANES];
+        let (vectors, rest) = keys.as_chunks();
+        for (row, vector) in all.iter_mut().zip(vectors) {
+            *row = *vector;
+        }
+        if let Some(row) = all.get_mut(vectors.len()) {
+            let (given, missing) = (cast(simd.partial_load_u64s(rest)), 0xff << rest.len());
+            *row = cast(simd.avx512f._mm512_mask_blend_epi64(missing, given, cast(*row)));
+        }
         if keys.len() > KEYS / 2 {
             let halves: [[u64x8; LANES]; 2] = cast(sorted::<16>(simd, cast(all)));
             let (front, back) = (transposed(simd, halves[0]), transposed(simd, halves[1]));
-            for (column, keys) in all.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+            for (column, keys) in all.as_chunks_mut::<2>().0.iter_mut().enumerate() {
                 *keys = cast([front[column], back[column]]);
             }
-        } else if let Some(half) = all.first_chunk_mut::<{ KEYS / 2 }>() {
+        } else if let Some(half) = all.first_chunk_mut::<{ KEYS / LANES / 2 }>() {
             *half = cast(transposed(simd, sorted::<8>(simd, cast(*half))));
         }
-        keys.copy_from_slice(&all[..keys.len()]);
+        let (vectors, rest) = keys.as_chunks_mut();
+        for (vector, row) in vectors.iter_mut().zip(&all) {
+            *vector = row.map(to);
+        }
+        if let Some(row) = all.get(vectors.len()) {
+            simd.partial_store_u64s(rest, cast(row.map(to)));
+        }
     }
 }
 
@@ -93,12 +107,10 @@ fn meet<const ROWS: usize, const MASK: usize>(simd: V4, rows: &mut [u64x8; ROWS]
 /// Has each key meet that which is as far from the other end of its `MASK + 1` columns.
 #[inline(always)]
 fn mirror_columns<const ROWS: usize, const MASK: usize>(simd: V4, rows: &mut [u64x8; ROWS]) {
-    let greater = greater::<MASK>();
     for row in 0..ROWS / 2 {
-        let other = ROWS - 1 - row;
-        let (low, high) = met(simd, rows[row], turned::<MASK>(simd, rows[other]));
-        rows[row] = mixed(simd, low, high, greater);
-        rows[other] = turned::<MASK>(simd, mixed(simd, high, low, greater));
+        let (own, other) = (rows[row], turned::<MASK>(simd, rows[ROWS - 1 - row]));
+        rows[row] = met_in_columns::<MASK>(simd, own, other);
+        rows[ROWS - 1 - row] = turned::<MASK>(simd, others(simd, own, other, rows[row]));
     }
 }
 
@@ -106,17 +118,38 @@ fn mirror_columns<const ROWS: usize, const MASK: usize>(simd: V4, rows: &mut [u6
 #[inline(always)]
 fn step_columns<const ROWS: usize, const DISTANCE: usize>(simd: V4, rows: &mut [u64x8; ROWS]) {
     for row in rows {
-        let (low, high) = met(simd, *row, turned::<DISTANCE>(simd, *row));
-        *row = mixed(simd, low, high, greater::<DISTANCE>());
+        *row = met_in_columns::<DISTANCE>(simd, *row, turned::<DISTANCE>(simd, *row));
     }
 }
 
 /// The lesser and the greater key of each lane.
 #[inline(always)]
 fn met(simd: V4, a: u64x8, b: u64x8) -> (u64x8, u64x8) {
-    let (a, b) = (cast(a), cast(b));
-    (cast(simd.avx512f._mm512_min_epu64(a, b)), cast(simd.avx512f._mm512_max_epu64(a, b)))
+    let low = lesser(simd, a, b);
+    (low, others(simd, a, b, low))
 }
+
+/// The greater key of the lanes that get it when they meet those that differ in these bits, and the lesser of others.
+#[inline(always)]
+fn met_in_columns<const MASK: usize>(simd: V4, a: u64x8, b: u64x8) -> u64x8 {
+    let low = cast(lesser(simd, a, b));
+    cast(simd.avx512f._mm512_mask_ternarylogic_epi64::<XOR>(low, greater::<MASK>(), cast(a), cast(b)))
+}
+
+#[inline(always)]
+fn lesser(simd: V4, a: u64x8, b: u64x8) -> u64x8 {
+    cast(simd.avx512f._mm512_min_epu64(cast(a), cast(b)))
+}
+
+/// Of each lane's two keys that which is not the third: for a processor that compares with one of its ports, and has two for
+/// this.
+#[inline(always)]
+fn others(simd: V4, a: u64x8, b: u64x8, not: u64x8) -> u64x8 {
+    cast(simd.avx512f._mm512_ternarylogic_epi64::<XOR>(cast(not), cast(a), cast(b)))
+}
+
+/// Has a ternary operation be that of an odd number of ones.
+const XOR: i32 = 0x96;
 
 /// Each lane changes places with that whose number differs in these bits.
 #[inline(always)]
@@ -140,12 +173,6 @@ const fn greater<const MASK: usize>() -> u8 {
         2 | 3 => 0b1100_1100,
         _ => 0b1111_0000,
     }
-}
-
-/// The second's lanes where there is a bit, and else the first's.
-#[inline(always)]
-fn mixed(simd: V4, a: u64x8, b: u64x8, of_b: u8) -> u64x8 {
-    cast(simd.avx512f._mm512_mask_blend_epi64(of_b, cast(a), cast(b)))
 }
 
 /// Columns as rows.
