@@ -202,11 +202,17 @@ impl<T: Lanes> Product<'_, '_, T> {
                     for (index, panel) in panels.enumerate() {
                         pack_a(panel, &a[index * R * k..], k, start);
                     }
-                    for (from, b) in (0..columns).step_by(width).zip(b_block.chunks_exact(terms * width)) {
+                    // Those that have a panel of `b` in common have the next one fetched, a part each.
+                    let share =
+                        (terms * width).div_ceil(c.len().div_ceil(R)).next_multiple_of(LINE / size_of::<T>());
+                    for (index, from) in (0..columns).step_by(width).enumerate() {
+                        let (b, next) = b_block[index * terms * width..].split_at(terms * width);
+                        let mut next = next.chunks(share);
                         let place =
                             Place { left: left + from, width: width.min(columns - from), add: start > 0 };
                         for (c, a) in c.chunks_mut(R).zip(a_block.chunks_exact(terms)) {
-                            tile::multiply::<S, T, R, W>(simd, c, a, b, place);
+                            let next = next.next().unwrap_or_default();
+                            tile::multiply::<S, T, R, W>(simd, c, a, b, next, place);
                         }
                     }
                 }
