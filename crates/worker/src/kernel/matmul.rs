@@ -13,7 +13,7 @@
 //! SIAM J. Sci. Comput. 41, 2019): of f32 and 4096 numbers of one sign within 4e-6 for one such time, and 1e-5 is promised.
 //!
 //! Peak memory beside the input: the product, each generated operand, and a copy of an operand that did not
-//! arrive aligned for its numbers; blocks are packed into a few MiB, for each thread.
+//! arrive aligned for its numbers; blocks are packed into up to 12 MiB, for each thread.
 
 mod blocked;
 mod operand;
