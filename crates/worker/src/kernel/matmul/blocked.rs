@@ -40,7 +40,8 @@ const LEAST: usize = 64;
 pub(super) struct Share {
     /// Where another thread is idle: half as many multiply-adds are not worth its start.
     pub(super) helped: u64,
-    /// Where none is: a second's, with AVX2. The same blocks of `a` are packed again afterwards.
+    /// Where none is: a second's with AVX2, and two seconds' with AVX-512, whose blocks have four times as many columns. The
+    /// same blocks of `a` are packed again afterwards.
     pub(super) alone: u64,
     /// Rows are listed, so many at a time.
     pub(super) rows: usize,
@@ -135,7 +136,7 @@ fn parts<T: Lanes>(product: Product<'_, '_, T>, share: &Share) -> Result<(), Tas
     let column = (m as u64).saturating_mul((k * size_of::<T>()) as u64);
     let help = cancel.has_help();
     let columns = Block::largest().columns;
-    // Where blocks have more columns, so have strips: those of wide vectors take twice as long.
+    // Strips are of whole blocks.
     let alone = share.alone / BLOCK.columns as u64 * columns as u64;
     let most = if help { share.helped } else { alone };
     if m.max(n) <= LEAST || column.saturating_mul(n as u64) <= most {
@@ -202,17 +203,19 @@ impl<T: Lanes> Product<'_, '_, T> {
                     for (index, panel) in panels.enumerate() {
                         pack_a(panel, &a[index * R * k..], k, start);
                     }
-                    // Those that have a panel of `b` in common have the next one fetched, a part each.
-                    let share =
-                        (terms * width).div_ceil(c.len().div_ceil(R)).next_multiple_of(LINE / size_of::<T>());
-                    for (index, from) in (0..columns).step_by(width).enumerate() {
-                        let (b, next) = b_block[index * terms * width..].split_at(terms * width);
-                        let mut next = next.chunks(share);
+                    // The tiles that share a panel of `b` fetch the next one, a part each; after the last comes the first,
+                    // for other rows.
+                    let size = terms * width;
+                    let each = size.div_ceil(c.len().div_ceil(R)).next_multiple_of(LINE / size_of::<T>());
+                    let panels = b_block.chunks_exact(size).take(columns.div_ceil(width));
+                    let next = panels.clone().cycle().skip(1);
+                    for ((from, b), next) in (0..columns).step_by(width).zip(panels).zip(next) {
+                        let mut ahead = next.chunks(each);
                         let place =
                             Place { left: left + from, width: width.min(columns - from), add: start > 0 };
                         for (c, a) in c.chunks_mut(R).zip(a_block.chunks_exact(terms)) {
-                            let next = next.next().unwrap_or_default();
-                            tile::multiply::<S, T, R, W>(simd, c, a, b, next, place);
+                            let ahead = ahead.next().unwrap_or_default();
+                            tile::multiply::<S, T, R, W>(simd, c, a, b, ahead, place);
                         }
                     }
                 }

@@ -1,20 +1,20 @@
 //! Sorting numbers: their buffers, their keys, and what is said about them in a summary.
 
-use super::radix;
 #[cfg(target_arch = "x86_64")]
 use super::vector;
+use super::{each::Each, radix};
 use crate::{cancel::Cancel, kernel::zeros::zeros};
-use pulp::{Arch, NullaryFnOnce};
+use pulp::Arch;
 use sgdt_proto::{
     buffer::Buffer,
     kind::sort::{Keys, Number, Output, order},
     task::TaskError,
 };
 
-/// How many numbers are made, turned into keys or summed between two looks at the cancel handle.
+/// How many numbers are made or summed between two looks at the cancel handle.
 const BLOCK: usize = 1 << 16;
 
-/// More than this many are made, or turned into keys, with the help of an idle core: they take about a millisecond.
+/// More than this many are made with the help of an idle core: they take about a millisecond.
 const SHARED: usize = 1 << 20;
 
 /// How many numbers these bytes are.
@@ -45,28 +45,30 @@ pub(super) fn generate(number: Number, len: u64, seed: u64, cancel: &Cancel) -> 
     let too_large = || TaskError::too_large(format!("there is no memory for {len} numbers"));
     let len = usize::try_from(len).map_err(|_| too_large())?;
     let mut words: Vec<u64> = zeros(len, cancel)?.ok_or_else(too_large)?;
-    change(&mut words, 0, &|index, _| number.random(seed, index), cancel)?;
+    fill(&mut words, 0, &|index| number.random(seed, index), cancel)?;
     Ok(words)
 }
 
-/// Puts in place of each word what is to be there, which depends on its index, counted from `first`, and on it.
-fn change(
+/// Writes what is to be in each place, which depends on its index, counted from `first`.
+fn fill(
     words: &mut [u64],
     first: u64,
-    to: &(impl Fn(u64, u64) -> u64 + Sync),
+    number: &(impl Fn(u64) -> u64 + Sync),
     cancel: &Cancel,
 ) -> Result<(), TaskError> {
     if words.len() > SHARED && cancel.has_help() {
         let middle = words.len() / 2;
         let (left, right) = words.split_at_mut(middle);
-        let (left, right) = cancel
-            .join(|| change(left, first, to, cancel), || change(right, first + middle as u64, to, cancel));
+        let (left, right) = cancel.join(
+            || fill(left, first, number, cancel),
+            || fill(right, first + middle as u64, number, cancel),
+        );
         return left.and(right);
     }
     for (start, block) in (first..).step_by(BLOCK).zip(words.chunks_mut(BLOCK)) {
         cancel.check()?;
         for (word, index) in block.iter_mut().zip(start..) {
-            *word = to(index, *word);
+            *word = number(index);
         }
     }
     Ok(())
@@ -116,11 +118,11 @@ fn by(
     if let Some(simd) = pulp::x86::V4::try_new() {
         return vector::sort(simd, words, &key, &undo, cancel);
     }
-    by_digits(words, key, undo, cancel)
+    by_counting(words, key, undo, cancel)
 }
 
-/// As [`by`], for every processor.
-fn by_digits(
+/// As [`by`], on every processor, of what is in neither direction.
+fn by_counting(
     words: &mut [u64],
     key: impl Fn(u64) -> u64 + Sync,
     undo: impl Fn(u64) -> u64 + Sync,
@@ -132,23 +134,6 @@ fn by_digits(
         Arch::new().dispatch(Each { words, to: &undo });
     };
     radix::sort_with_leaves(words, |&word| key(word), leaf, &mut Vec::new(), cancel)
-}
-
-/// Puts in place of each word what it is to become, several at a time.
-pub(super) struct Each<'w, F> {
-    pub(super) words: &'w mut [u64],
-    pub(super) to: &'w F,
-}
-
-impl<F: Fn(u64) -> u64> NullaryFnOnce for Each<'_, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn call(self) {
-        for word in self.words {
-            *word = (self.to)(*word);
-        }
-    }
 }
 
 /// Sorts numbers, given as their bits.
@@ -188,7 +173,7 @@ mod tests {
     use sgdt_proto::kind::random::word;
 
     #[test]
-    fn numbers_are_sorted_without_the_widest_vectors_too() {
+    fn numbers_are_sorted_by_counting_too() {
         for len in [0, 1, 2, 1000, 2 * radix::LEAF_BYTES as u64 / 8] {
             for descending in [false, true] {
                 let (key, undo) =
@@ -196,7 +181,7 @@ mod tests {
                 let mut words: Vec<u64> = (0..len).map(|i| word(1, i)).collect();
                 let mut expected = words.clone();
                 expected.sort_unstable_by_key(|&word| key(word));
-                by_digits(&mut words, key, undo, &Cancel::new()).unwrap();
+                by_counting(&mut words, key, undo, &Cancel::new()).unwrap();
                 assert!(words == expected, "{len} {descending}");
             }
         }

@@ -12,7 +12,6 @@ mod leaf;
 mod shared;
 
 pub(super) use leaf::sort_leaf;
-pub(super) use shared::{SHARED, middle, part};
 
 use crate::cancel::Cancel;
 use sgdt_proto::task::TaskError;

@@ -123,25 +123,25 @@ pub(super) struct Place {
 }
 
 /// Writes a panel of `a`, of `R` rows, times one of `b`, of `W` vectors, to the rows of `c`, or adds it. There may be fewer
-/// rows than in a panel, and fewer columns. Has what others will need fetched meanwhile, as far as there is time for it.
+/// rows than in a panel, and fewer columns. Fetches meanwhile what is ahead, as far as there is time for it.
 #[inline(always)]
 pub(super) fn multiply<S: Simd, T: Lanes, const R: usize, const W: usize>(
     simd: S,
     c: &mut [&mut [T]],
     a: &[[T; R]],
     b: &[T],
-    others: &[T],
+    ahead: &[T],
     place: Place,
 ) {
     match c.len() {
-        1 => rows::<S, T, R, W, 1>(simd, c, a, b, others, place),
-        2 => rows::<S, T, R, W, 2>(simd, c, a, b, others, place),
-        3 => rows::<S, T, R, W, 3>(simd, c, a, b, others, place),
-        4 => rows::<S, T, R, W, 4>(simd, c, a, b, others, place),
-        5 => rows::<S, T, R, W, 5>(simd, c, a, b, others, place),
-        6 if R > 6 => rows::<S, T, R, W, 6>(simd, c, a, b, others, place),
-        7 if R > 7 => rows::<S, T, R, W, 7>(simd, c, a, b, others, place),
-        _ => rows::<S, T, R, W, R>(simd, c, a, b, others, place),
+        1 => rows::<S, T, R, W, 1>(simd, c, a, b, ahead, place),
+        2 => rows::<S, T, R, W, 2>(simd, c, a, b, ahead, place),
+        3 => rows::<S, T, R, W, 3>(simd, c, a, b, ahead, place),
+        4 => rows::<S, T, R, W, 4>(simd, c, a, b, ahead, place),
+        5 => rows::<S, T, R, W, 5>(simd, c, a, b, ahead, place),
+        6 if R > 6 => rows::<S, T, R, W, 6>(simd, c, a, b, ahead, place),
+        7 if R > 7 => rows::<S, T, R, W, 7>(simd, c, a, b, ahead, place),
+        _ => rows::<S, T, R, W, R>(simd, c, a, b, ahead, place),
     }
 }
 
@@ -154,21 +154,21 @@ fn rows<S: Simd, T: Lanes, const R: usize, const W: usize, const H: usize>(
     c: &mut [&mut [T]],
     a: &[[T; R]],
     b: &[T],
-    others: &[T],
+    ahead: &[T],
     place @ Place { left, width, add }: Place,
 ) {
     let Some(c) = c.first_chunk_mut::<H>() else { return };
     let mut sums: Sums<S, T, W, H> = [[T::splat(simd, T::default()); W]; H];
     let (a_turns, a_rest) = a.as_chunks::<TERMS>();
     let (b_turns, b_rest) = T::vectors::<S>(b).as_chunks::<W>().0.as_chunks::<TERMS>();
-    // What is in the places is needed when all terms are added up, and comes meanwhile: a row with every fourth turn, for no
-    // more lines than a row or two has are under way at a time, unless there are too few turns.
+    // What is in the places is needed when all terms are added up. A row's is fetched with every fourth turn, because a core
+    // has few lines under way at a time; with every turn where there are few.
     let apart = if a_turns.len() < 4 * H { 1 } else { 4 };
     let (mut rows, mut next) = (c.iter(), 0);
-    let mut others = others.chunks(LINE / size_of::<T>());
+    let mut ahead = ahead.chunks(LINE / size_of::<T>());
     for (turn, (a, b)) in a_turns.iter().zip(b_turns).enumerate() {
-        if let Some(other) = others.next() {
-            fetch(&other[0]);
+        if let Some(line) = ahead.next() {
+            fetch(&line[0]);
         }
         if turn == next
             && let Some(row) = rows.next()

@@ -1,12 +1,9 @@
 //! Which range keys are in, and equal parts of it.
 
+use super::super::halves::{SAMPLE, sample};
 use pulp::Arch;
-use sgdt_proto::kind::random;
 
-/// How many keys are looked at to know where most of them are.
-const SAMPLE: usize = 511;
-
-/// How many of them, at either end, are taken for strays.
+/// How many keys of a sample, at either end, are taken for strays.
 const STRAYS: usize = SAMPLE / 100;
 
 /// Equal parts of a range of keys: as large as a power of two. Keys below it count for the first, and those above it
@@ -48,12 +45,6 @@ impl Cells {
     pub(super) fn is_single(self, cell: usize) -> bool {
         self.shift == 0 && (self.exact || (cell > 0 && cell < self.last))
     }
-}
-
-/// Some keys, from places that depend on the length alone.
-pub(super) fn sample<T>(items: &[T], key: &impl Fn(&T) -> u64) -> [u64; SAMPLE] {
-    let len = items.len() as u64;
-    std::array::from_fn(|draw| key(&items[(random::word(len, draw as u64) % len) as usize]))
 }
 
 /// The least and the greatest key.

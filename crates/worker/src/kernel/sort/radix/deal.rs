@@ -1,9 +1,9 @@
 //! Taking a large slice apart by its keys, so that what is left to sort fits in a cache.
 //!
 //! Keys are first counted by [`Cells`], some four thousand equal parts of the range that most of them are in.
-//! Neighbouring cells with few keys make one bucket, so that buckets are about equally large however the keys are spread. Each item is then swapped to its bucket's next place (American flag sort: McIlroy, Bostic and McIlroy,
-//! "Engineering radix sort", Computing Systems 1993; in the order of swaps of Skarupke's ska sort, which lets them
-//! overlap).
+//! Neighbouring cells with few keys make one bucket, so that buckets are about equally large however the keys are spread.
+//! Each item is then swapped to its bucket's next place (American flag sort: McIlroy, Bostic and McIlroy, "Engineering radix
+//! sort", Computing Systems 1993; in the order of swaps of Skarupke's ska sort, which lets them overlap).
 //!
 //! The buckets are then sorted one after the other, and half of those that are left by another thread whenever one is idle:
 //! parts of a list take longer than others where their keys are spread less evenly.
@@ -12,7 +12,8 @@
 //! order or distribution of keys can make it slow.
 
 use super::{
-    BLOCK, LEAF_BYTES, Order, SHARED,
+    super::halves::SHARED,
+    BLOCK, LEAF_BYTES, Order,
     cells::{Cells, Span},
 };
 use crate::{cancel::Cancel, kernel::fetch::fetch};

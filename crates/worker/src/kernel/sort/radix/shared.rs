@@ -1,15 +1,9 @@
 //! Sorting on several threads: a slice is parted at a key near its middle, each half of it by a thread of its own, and the
 //! two sides are then sorted at the same time.
-//!
-//! Parting moves items by swaps, without a branch that depends on a key (Lomuto's scheme; see Edelkamp and Weiß,
-//! "BlockQuicksort", ESA 2016, for why that matters).
 
-use super::{BLOCK, Order, cells::sample, deal::deal};
+use super::{super::halves, BLOCK, Order, deal::deal};
 use crate::cancel::Cancel;
 use sgdt_proto::task::TaskError;
-
-/// How many items are worth a thread more: one sorts them in some two milliseconds.
-pub(in super::super) const SHARED: usize = 1 << 18;
 
 /// Sorts a slice, with the help of whoever is idle.
 pub(super) fn sort<T: Copy + Send>(
@@ -18,52 +12,27 @@ pub(super) fn sort<T: Copy + Send>(
     scratch: &mut Vec<T>,
     cancel: &Cancel,
 ) -> Result<(), TaskError> {
-    if items.len() <= SHARED || !cancel.has_help() {
+    if items.len() <= halves::SHARED || !cancel.has_help() {
         return deal(items, order, scratch, cancel);
     }
     let key = &order.key;
-    let pivot = middle(items, key);
-    let low = part(items, &|items| part_alone(items, |item| key(item) < pivot, cancel), cancel)?;
+    let pivot = halves::middle(items, key);
+    let low = halves::part(items, &|items| part_alone(items, |item| key(item) < pivot, cancel), cancel)?;
     // Where half of all keys are equal there are no two sides.
-    if low.min(items.len() - low) < items.len() / 8 {
+    if !halves::are_even(items.len(), low) {
         return deal(items, order, scratch, cancel);
     }
-    let (left, right) = items.split_at_mut(low);
-    let (left, right) =
-        cancel.join(|| sort(left, order, scratch, cancel), || sort(right, order, &mut Vec::new(), cancel));
-    left.and(right)
+    halves::both(
+        items,
+        low,
+        |longer| sort(longer, order, scratch, cancel),
+        |shorter| sort(shorter, order, &mut Vec::new(), cancel),
+        cancel,
+    )
 }
 
-/// A key near the middle of all, by a sample: it is among the middle tenth.
-pub(in super::super) fn middle<T>(items: &[T], key: &impl Fn(&T) -> u64) -> u64 {
-    let mut sample = sample(items, key);
-    let middle = sample.len() / 2;
-    *sample.select_nth_unstable(middle).1
-}
-
-/// Moves the low items before all others, and says how many there are, as `alone` does for what one thread parts.
-pub(in super::super) fn part<T: Send>(
-    items: &mut [T],
-    alone: &(impl Fn(&mut [T]) -> Result<usize, TaskError> + Sync),
-    cancel: &Cancel,
-) -> Result<usize, TaskError> {
-    if items.len() <= SHARED || !cancel.has_help() {
-        return alone(items);
-    }
-    let half = items.len() / 2;
-    let (left, right) = items.split_at_mut(half);
-    let (low_left, low_right) = cancel.join(|| part(left, alone, cancel), || part(right, alone, cancel));
-    let (low_left, low_right) = (low_left?, low_right?);
-    // The last of the right half's low items go where the left half's high ones begin.
-    let count = low_right.min(half - low_left);
-    let (high, low) = (&mut left[low_left..][..count], &mut right[low_right - count..low_right]);
-    for (high, low) in high.chunks_mut(BLOCK).zip(low.chunks_mut(BLOCK)) {
-        cancel.check()?;
-        high.swap_with_slice(low);
-    }
-    Ok(low_left + low_right)
-}
-
+/// Moves the low items before all others by swaps, without a branch that depends on a key (Lomuto's scheme; see Edelkamp and
+/// Weiß, "BlockQuicksort", ESA 2016, for why that matters).
 fn part_alone<T: Copy>(
     items: &mut [T],
     is_low: impl Fn(&T) -> bool,
@@ -84,16 +53,19 @@ fn part_alone<T: Copy>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{cores::Cores, kernel::sort::radix};
+    use crate::{
+        cores::Cores,
+        kernel::sort::{halves::SHARED, radix},
+    };
     use sgdt_proto::{kind::random, task::ErrorCode};
     use std::sync::{
         Mutex,
         atomic::{AtomicBool, Ordering},
     };
 
-    /// Of a task that is alone on a worker of so many slots.
-    fn helped(cores: u32) -> Cancel {
-        Cancel::new().helped_by(&Cores::new(cores))
+    /// With so many idle cores beside this thread's.
+    fn helped(idle: u32) -> Cancel {
+        Cancel::new().helped_by(&Cores::new(idle))
     }
 
     #[test]
@@ -109,12 +81,12 @@ mod tests {
             ("rising and falling", &|i| i.min(len - i)),
             ("halving", &|i| word(i) >> (word(!i) % 64)),
         ] {
-            for cores in [1, 2, 3, 8] {
+            for idle in [0, 1, 2, 8] {
                 let mut items: Vec<u64> = (0..len).map(key).collect();
                 let mut expected = items.clone();
                 expected.sort_unstable();
-                radix::sort(&mut items, |item| *item, &mut Vec::new(), &helped(cores)).unwrap();
-                assert!(items == expected, "{name}, {cores} cores");
+                radix::sort(&mut items, |item| *item, &mut Vec::new(), &helped(idle)).unwrap();
+                assert!(items == expected, "{name}, {idle} idle");
             }
         }
     }
@@ -126,7 +98,8 @@ mod tests {
                 let mut items: Vec<u64> = (0..len as u64).collect();
                 let is_low = |item: &u64| random::word(1, *item) % 100 < share;
                 let cancel = helped(2);
-                let low = part(&mut items, &|items| part_alone(items, is_low, &cancel), &cancel).unwrap();
+                let low =
+                    halves::part(&mut items, &|items| part_alone(items, is_low, &cancel), &cancel).unwrap();
                 assert!(items[..low].iter().all(is_low) && !items[low..].iter().any(is_low), "{len} {share}");
                 items.sort_unstable();
                 assert!(items.into_iter().eq(0..len as u64));

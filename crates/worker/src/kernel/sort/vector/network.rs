@@ -110,7 +110,7 @@ fn mirror_columns<const ROWS: usize, const MASK: usize>(simd: V4, rows: &mut [u6
     for row in 0..ROWS / 2 {
         let (own, other) = (rows[row], turned::<MASK>(simd, rows[ROWS - 1 - row]));
         rows[row] = met_in_columns::<MASK>(simd, own, other);
-        rows[ROWS - 1 - row] = turned::<MASK>(simd, others(simd, own, other, rows[row]));
+        rows[ROWS - 1 - row] = turned::<MASK>(simd, remaining(simd, own, other, rows[row]));
     }
 }
 
@@ -126,10 +126,10 @@ fn step_columns<const ROWS: usize, const DISTANCE: usize>(simd: V4, rows: &mut [
 #[inline(always)]
 fn met(simd: V4, a: u64x8, b: u64x8) -> (u64x8, u64x8) {
     let low = lesser(simd, a, b);
-    (low, others(simd, a, b, low))
+    (low, remaining(simd, a, b, low))
 }
 
-/// The greater key of the lanes that get it when they meet those that differ in these bits, and the lesser of others.
+/// In each lane the lesser of the two keys, or the greater where [`greater`] has a bit.
 #[inline(always)]
 fn met_in_columns<const MASK: usize>(simd: V4, a: u64x8, b: u64x8) -> u64x8 {
     let low = cast(lesser(simd, a, b));
@@ -141,14 +141,14 @@ fn lesser(simd: V4, a: u64x8, b: u64x8) -> u64x8 {
     cast(simd.avx512f._mm512_min_epu64(cast(a), cast(b)))
 }
 
-/// Of each lane's two keys that which is not the third: for a processor that compares with one of its ports, and has two for
+/// In each lane that of two keys which the third is not: for a processor that compares with one of its ports, and has two for
 /// this.
 #[inline(always)]
-fn others(simd: V4, a: u64x8, b: u64x8, not: u64x8) -> u64x8 {
-    cast(simd.avx512f._mm512_ternarylogic_epi64::<XOR>(cast(not), cast(a), cast(b)))
+fn remaining(simd: V4, a: u64x8, b: u64x8, one: u64x8) -> u64x8 {
+    cast(simd.avx512f._mm512_ternarylogic_epi64::<XOR>(cast(one), cast(a), cast(b)))
 }
 
-/// Has a ternary operation be that of an odd number of ones.
+/// The truth table of `a ^ b ^ c`.
 const XOR: i32 = 0x96;
 
 /// Each lane changes places with that whose number differs in these bits.
@@ -215,4 +215,28 @@ fn in_turn<const ODD: bool>(simd: V4, a: u64x8, b: u64x8) -> u64x8 {
 #[inline(always)]
 fn every_other_pair<const PAIRS: i32>(simd: V4, a: u64x8, b: u64x8) -> u64x8 {
     cast(simd.avx512f._mm512_shuffle_i64x2::<PAIRS>(cast(a), cast(b)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sgdt_proto::kind::random::word;
+
+    // A network that sorts all lists of zeros and ones sorts all lists (Knuth, "The Art of Computer Programming" 3, 5.3.4).
+    #[test]
+    fn zeros_and_ones_are_sorted_and_changed() {
+        let Some(simd) = V4::try_new() else { return };
+        for len in 0..=KEYS {
+            for seed in 0..50 {
+                let ones = (word(seed, 0) % (len as u64 + 1)) as usize;
+                let mut keys: Vec<u64> = (0..len).map(|place| u64::from(place < ones)).collect();
+                for place in 1..len {
+                    keys.swap(place, (word(seed, place as u64) % (place as u64 + 1)) as usize);
+                }
+                sort(simd, &mut keys, &|key| key + 5);
+                let expected: Vec<u64> = (0..len).map(|place| 5 + u64::from(place >= len - ones)).collect();
+                assert!(keys == expected, "{len} keys, {ones} ones");
+            }
+        }
+    }
 }
