@@ -165,8 +165,8 @@ impl Task {
         }
     }
 
-    /// How many times as fast a task as a whole is taken to be on so many threads. Products and sorts gain from idle ones, too, which is
-    /// not counted.
+    /// How many times as fast a task as a whole is taken to be on so many threads. Products and sorts gain from idle ones,
+    /// too, which is not counted.
     pub(super) fn speedup(&self, threads: u32) -> f64 {
         /// How much of a thread's time another one takes, in memory that they share and in work that cannot be.
         const FRICTION: f64 = 0.15;
