@@ -1,14 +1,16 @@
-//! `sort`: integers with or without a sign, doubles, strings, or the lines of a text, on the thread of its slot and those of idle ones.
+//! `sort`: integers with or without a sign, doubles, strings, or the lines of a text, on the thread of its slot and those of
+//! idle ones.
 //!
 //! - `numbers` and `strings` take the input's buffers apart, and make the output's;
 //! - [`order`](sgdt_proto::kind::sort::order) makes 64-bit keys of numbers, and `text` of eight bytes of strings at
 //!   a time;
-//! - `radix` sorts by such keys, in place, and `vector` numbers where there is AVX-512; `halves` is how two threads do;
+//! - `radix` sorts by such keys, in place, and `vector` numbers where there is AVX-512; `halves` is how two threads do, and
+//!   `each` changes words by vectors;
 //! - [`within`] sorts outside of tasks, within memory that is given.
 //!
 //! Peak memory beside the input: numbers are sorted where they lie, with a MiB to help for each thread (with AVX-512 only for
-//! lists that are made to part badly), unless they did not arrive aligned or are still held by somebody else, and are then copied once. Generated numbers take
-//! their own size. Strings and lines take 25 bytes each, and the output, which is as large as the input.
+//! lists that part badly again and again), unless they did not arrive aligned or are still held by somebody else, and are then
+//! copied once. Generated numbers take their own size. Strings and lines take 25 bytes each, and the output, which is as large as the input.
 
 mod each;
 mod halves;
@@ -209,7 +211,7 @@ mod tests {
 
     #[test]
     fn long_lists_of_numbers_are_sorted_by_their_keys_either_way() {
-        // By one thread in one go, and not.
+        // Shorter and longer than what is worth another thread.
         for (number, len) in Number::ALL.into_iter().flat_map(|number| [(number, 1000), (number, 300_000)]) {
             let bits: Vec<u64> = (0..len).map(|i| random::word(8, i) << (i % 50)).collect();
             for descending in [false, true] {

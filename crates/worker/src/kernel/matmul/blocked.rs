@@ -7,17 +7,21 @@
 //! panel of `b` that tiles need stays in the first-level cache with AVX2, and mostly in the second with AVX-512, whose tiles
 //! are wider and read it less often.
 //!
+//! Threads have parts of the product, each with blocks of its own. Who is done first then gets rows of another's (`turns`).
+//!
 //! An element of the product is summed in an order that depends on the number of its terms alone: whoever computes
 //! it, with whatever others, its bits are the same.
 
 mod tile;
+mod turns;
 
 use super::both;
 use crate::{cancel::Cancel, kernel::fetch::fetch};
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Arch, NullaryFnOnce, Simd, WithSimd};
 use sgdt_proto::task::TaskError;
 pub(super) use tile::Lanes;
 use tile::{LINE, Place};
+use turns::Turns;
 
 /// The largest block where there are vectors of 32 bytes: of so many terms, rows and columns. With these, and doubles, that
 /// of `a` has 400 kB, that of `b` 2.8 MB, and the panel of `b` that is read over and over 22 kB. Twice as many rows or
@@ -115,7 +119,7 @@ pub(super) fn multiply<T: Lanes>(
     let b = Columns { elements: b, stride: n, first: 0 };
     for (c, a) in c.chunks_mut(share.rows * n).zip(a.chunks(share.rows * k)) {
         let mut rows: Vec<&mut [T]> = c.chunks_exact_mut(n).collect();
-        parts(Product { c: &mut rows, a, b, k, cancel }, share)?;
+        parts(Product { c: &mut rows, a, b, k, share, cancel })?;
     }
     Ok(())
 }
@@ -126,12 +130,13 @@ struct Product<'p, 'c, T> {
     a: &'p [T],
     b: Columns<'p, T>,
     k: usize,
+    share: &'p Share,
     cancel: &'p Cancel,
 }
 
 /// Cuts off a part that is small enough, and gives halves away while somebody is idle.
-fn parts<T: Lanes>(product: Product<'_, '_, T>, share: &Share) -> Result<(), TaskError> {
-    let Product { c, a, b, k, cancel } = product;
+fn parts<T: Lanes>(product: Product<'_, '_, T>) -> Result<(), TaskError> {
+    let Product { c, a, b, k, share, cancel } = product;
     let (m, n) = (c.len(), c.first().map_or(0, |row| row.len()));
     let column = (m as u64).saturating_mul((k * size_of::<T>()) as u64);
     let help = cancel.has_help();
@@ -140,7 +145,7 @@ fn parts<T: Lanes>(product: Product<'_, '_, T>, share: &Share) -> Result<(), Tas
     let alone = share.alone / BLOCK.columns as u64 * columns as u64;
     let most = if help { share.helped } else { alone };
     if m.max(n) <= LEAST || column.saturating_mul(n as u64) <= most {
-        return Arch::new().dispatch(Product { c, a, b, k, cancel });
+        return Arch::new().dispatch(Product { c, a, b, k, share, cancel });
     }
     // Whole blocks of columns, for which each block of `b` is packed once. There are fewer than `n`.
     let strip = (alone / column) as usize / columns * columns;
@@ -151,16 +156,16 @@ fn parts<T: Lanes>(product: Product<'_, '_, T>, share: &Share) -> Result<(), Tas
     if by_rows {
         let ((a_top, a_bottom), (top, bottom)) = (a.split_at(middle * k), c.split_at_mut(middle));
         both(cancel.join(
-            || parts(Product { c: top, a: a_top, b, k, cancel }, share),
-            || parts(Product { c: bottom, a: a_bottom, b, k, cancel }, share),
+            || parts(Product { c: top, a: a_top, b, k, share, cancel }),
+            || parts(Product { c: bottom, a: a_bottom, b, k, share, cancel }),
         ))
     } else {
         let (mut left, mut right): (Vec<_>, Vec<_>) =
             c.iter_mut().map(|row| row.split_at_mut(middle)).unzip();
         let b_right = Columns { first: b.first + middle, ..b };
         both(cancel.join(
-            || parts(Product { c: &mut left, a, b, k, cancel }, share),
-            || parts(Product { c: &mut right, a, b: b_right, k, cancel }, share),
+            || parts(Product { c: &mut left, a, b, k, share, cancel }),
+            || parts(Product { c: &mut right, a, b: b_right, k, share, cancel }),
         ))
     }
 }
@@ -184,7 +189,7 @@ impl<T: Lanes> Product<'_, '_, T> {
     /// In tiles of so many rows and vectors.
     #[inline(always)]
     fn in_tiles<S: Simd, const R: usize, const W: usize>(self, simd: S) -> Result<(), TaskError> {
-        let Self { c, a, b, k, cancel } = self;
+        let Self { c, a, b, k, share, cancel } = self;
         let width = W * tile::lanes::<S, T>();
         let n = c.first().map_or(0, |row| row.len());
         let block = Block::of([c.len(), k, n], [R, width]);
@@ -197,31 +202,59 @@ impl<T: Lanes> Product<'_, '_, T> {
                 let terms = block.terms.min(k - start);
                 cancel.check()?;
                 pack_b(b_block, b, [start, terms], [b.first + left, columns], width);
-                for (c, a) in c.chunks_mut(block.rows).zip(a.chunks(block.rows * k)) {
-                    cancel.check()?;
-                    let panels = a_block.chunks_exact_mut(terms).take(a.len().div_ceil(R * k));
-                    for (index, panel) in panels.enumerate() {
-                        pack_a(panel, &a[index * R * k..], k, start);
-                    }
-                    // The tiles that share a panel of `b` fetch the next one, a part each; after the last comes the first,
-                    // for other rows.
-                    let size = terms * width;
-                    let each = size.div_ceil(c.len().div_ceil(R)).next_multiple_of(LINE / size_of::<T>());
-                    let panels = b_block.chunks_exact(size).take(columns.div_ceil(width));
-                    let next = panels.clone().cycle().skip(1);
-                    for ((from, b), next) in (0..columns).step_by(width).zip(panels).zip(next) {
-                        let mut ahead = next.chunks(each);
-                        let place =
-                            Place { left: left + from, width: width.min(columns - from), add: start > 0 };
-                        for (c, a) in c.chunks_mut(R).zip(a_block.chunks_exact(terms)) {
-                            let ahead = ahead.next().unwrap_or_default();
-                            tile::multiply::<S, T, R, W>(simd, c, a, b, ahead, place);
-                        }
-                    }
-                }
+                let b = &*b_block;
+                let each = |c: &mut [&mut [T]], a: &[T], a_block: &mut [[T; R]]| {
+                    let of_a = Columns { elements: a, stride: k, first: start };
+                    simd.vectorize(Rows::<S, T, R, W> { simd, c, a: of_a, a_block, b, terms, left, columns });
+                };
+                let row = (terms * columns * size_of::<T>()) as u64;
+                let helped = usize::try_from(share.helped / row).unwrap_or(usize::MAX);
+                Turns { rows: block.rows, k, helped, each, cancel }.all(c, a, &mut a_block)?;
             }
         }
         Ok(())
+    }
+}
+
+/// Some terms of some rows and columns of the product, by blocks of `a` and `b`.
+struct Rows<'r, 'c, S, T, const R: usize, const W: usize> {
+    simd: S,
+    c: &'r mut [&'c mut [T]],
+    a: Columns<'r, T>,
+    /// Where that of `a` is packed.
+    a_block: &'r mut [[T; R]],
+    /// Packed.
+    b: &'r [T],
+    terms: usize,
+    left: usize,
+    columns: usize,
+}
+
+impl<S: Simd, T: Lanes, const R: usize, const W: usize> NullaryFnOnce for Rows<'_, '_, S, T, R, W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { simd, c, a: Columns { elements: a, stride: k, first: start }, a_block, b, .. } = self;
+        let Self { terms, left, columns, .. } = self;
+        let width = W * tile::lanes::<S, T>();
+        let panels = a_block.chunks_exact_mut(terms).take(c.len().div_ceil(R));
+        for (index, panel) in panels.enumerate() {
+            pack_a(panel, &a[index * R * k..], k, start);
+        }
+        // The tiles that share a panel of `b` fetch the next one, a part each; after the last comes the first, for other
+        // rows.
+        let size = terms * width;
+        let each = size.div_ceil(c.len().div_ceil(R)).next_multiple_of(LINE / size_of::<T>());
+        let panels = b.chunks_exact(size).take(columns.div_ceil(width));
+        let next = panels.clone().cycle().skip(1);
+        for ((from, b), next) in (0..columns).step_by(width).zip(panels).zip(next) {
+            let mut ahead = next.chunks(each);
+            let place = Place { left: left + from, width: width.min(columns - from), add: start > 0 };
+            for (c, a) in c.chunks_mut(R).zip(a_block.chunks_exact(terms)) {
+                tile::multiply::<S, T, R, W>(simd, c, a, b, ahead.next().unwrap_or_default(), place);
+            }
+        }
     }
 }
 
@@ -324,7 +357,7 @@ mod tests {
             let mut c = vec![T::default(); m * n];
             let mut rows: Vec<&mut [T]> = c.chunks_exact_mut(n).collect();
             let b = Columns { elements: &b, stride: n, first: 0 };
-            let product = Product { c: &mut rows, a: &a, b, k, cancel: &Cancel::new() };
+            let product = Product { c: &mut rows, a: &a, b, k, share: &SHARE, cancel: &Cancel::new() };
             match V3::try_new().filter(|_| narrow) {
                 Some(v3) => Simd::vectorize(v3, product),
                 None => Arch::new().dispatch(product),

@@ -41,11 +41,24 @@ pub(super) fn part<T: Send>(
     // The last of the right half's low items go where the left half's high ones begin.
     let count = low_right.min(half - low_left);
     let (high, low) = (&mut left[low_left..][..count], &mut right[low_right - count..low_right]);
-    for (high, low) in high.chunks_mut(BLOCK).zip(low.chunks_mut(BLOCK)) {
-        cancel.check()?;
-        high.swap_with_slice(low);
-    }
+    exchange(high, low, cancel)?;
     Ok(low_left + low_right)
+}
+
+/// Exchanges items with as many others, with the help of whoever is idle.
+fn exchange<T: Send>(left: &mut [T], right: &mut [T], cancel: &Cancel) -> Result<(), TaskError> {
+    if left.len() > SHARED / 4 && cancel.has_help() {
+        let half = left.len() / 2;
+        let ((left, left_rest), (right, right_rest)) = (left.split_at_mut(half), right.split_at_mut(half));
+        let (done, rest) =
+            cancel.join(|| exchange(left, right, cancel), || exchange(left_rest, right_rest, cancel));
+        return done.and(rest);
+    }
+    for (left, right) in left.chunks_mut(BLOCK).zip(right.chunks_mut(BLOCK)) {
+        cancel.check()?;
+        left.swap_with_slice(right);
+    }
+    Ok(())
 }
 
 /// Whether neither side of so many items, of which so many are low, is much the shorter.

@@ -1,7 +1,7 @@
 //! Sorting numbers by 64-bit keys with the vectors of AVX-512: quicksort, down to what a sorting network has room for. What is
 //! parted badly too often is left to the counting sort, so that no list can make it slow.
 //!
-//! Both are those of Bramas, "A novel hybrid quicksort algorithm vectorized using AVX-512 on Intel Skylake", IJACSA 8,
+//! Quicksort and network are those of Bramas, "A novel hybrid quicksort algorithm vectorized using AVX-512 on Intel Skylake", IJACSA 8,
 //! 2017; that the network sorts columns, which are then merged, is from Blacher, Giesen, Sanders and Wassenberg, "Vectorized and
 //! performance-portable quicksort", Software: Practice and Experience 52, 2022.
 
@@ -27,8 +27,8 @@ const BLOCK: usize = 1 << 16;
 /// More keys than this are worth a large sample.
 const LONG: usize = 1 << 16;
 
-/// How often seven eighths of some keys and more may be left after they are parted: much of one value is, or a list is made
-/// for it.
+/// How often more than seven eighths of some keys may be left after they are parted. So it is where one value is most of them,
+/// or where a list is made for it.
 const UNEVEN: u32 = 8;
 
 /// Sorts numbers by keys, which are in place of them meanwhile. `undo` makes numbers of keys.
@@ -153,7 +153,7 @@ mod tests {
     use std::{
         sync::{
             Mutex,
-            atomic::{AtomicBool, Ordering},
+            atomic::{AtomicBool, AtomicUsize, Ordering},
         },
         thread,
         time::Duration,
@@ -213,10 +213,16 @@ mod tests {
             let len = keys.len();
             let mut expected: Vec<u64> = keys.iter().map(|&key| undo(key)).collect();
             expected.sort_unstable_by_key(|&word| key(word));
-            let cancel = helped(idle);
+            let (cancel, made) = (helped(idle), AtomicUsize::new(0));
+            let undo = |key| {
+                made.fetch_add(1, Ordering::Relaxed);
+                undo(key)
+            };
             // Of one more: so they are most of some.
             Quick { simd, undo: &undo, cancel: &cancel }.sort(&mut keys, len + 1, uneven).unwrap();
             assert!(keys == expected, "{idle} idle, {uneven} times");
+            // A network makes numbers of whole vectors, some of which are not full.
+            assert_eq!(made.into_inner() == len, uneven == 0, "{idle} idle, {uneven} times");
         }
     }
 

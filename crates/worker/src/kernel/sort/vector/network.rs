@@ -9,7 +9,7 @@ use pulp::{NullaryFnOnce, Simd, bytemuck::cast, u64x8, x86::V4};
 /// How many keys there is room for.
 pub(super) const KEYS: usize = 16 * LANES;
 
-/// Sorts at most so many keys, and makes of each what it is to become.
+/// Sorts at most so many keys, and makes of each what it is to become (and of greatest keys that fill the last vector).
 pub(super) fn sort(simd: V4, keys: &mut [u64], to: &impl Fn(u64) -> u64) {
     simd.vectorize(Sort { simd, keys, to });
 }
@@ -233,7 +233,7 @@ mod tests {
                 for place in 1..len {
                     keys.swap(place, (word(seed, place as u64) % (place as u64 + 1)) as usize);
                 }
-                sort(simd, &mut keys, &|key| key + 5);
+                sort(simd, &mut keys, &|key| key.wrapping_add(5));
                 let expected: Vec<u64> = (0..len).map(|place| 5 + u64::from(place >= len - ones)).collect();
                 assert!(keys == expected, "{len} keys, {ones} ones");
             }
