@@ -7,7 +7,8 @@
 //! panel of `b` that tiles need stays in the first-level cache with AVX2, and mostly in the second with AVX-512, whose tiles
 //! are wider and read it less often.
 //!
-//! Threads have parts of the product, each with blocks of its own. Who is done first then gets rows of another's (`turns`).
+//! Threads have parts of the product, each with blocks of its own. One that is lent and done first then gets rows of
+//! another's (`turns`).
 //!
 //! An element of the product is summed in an order that depends on the number of its terms alone: whoever computes
 //! it, with whatever others, its bits are the same.
@@ -346,6 +347,7 @@ fn pack_a<T: Lanes, const R: usize>(panel: &mut [[T; R]], a: &[T], k: usize, sta
 #[cfg(target_arch = "x86_64")]
 mod tests {
     use super::*;
+    use crate::cores::Cores;
     use pulp::x86::V3;
     use sgdt_proto::kind::matmul::Real;
 
@@ -365,6 +367,29 @@ mod tests {
             .unwrap();
             c
         })
+    }
+
+    #[test]
+    fn rows_that_are_given_away_have_the_same_bits() {
+        for [m, k, n] in [[300, 345, 70], [433, 700, 64]] {
+            let made =
+                |len: usize, seed| (0..len as u64).map(|index| f64::unit(seed, index)).collect::<Vec<_>>();
+            let (a, b) = (made(m * k, 1), made(k * n, 2));
+            let [alone, shared] = [0, 3].map(|idle| {
+                let mut c = vec![0.0; m * n];
+                let mut rows: Vec<&mut [f64]> = c.chunks_exact_mut(n).collect();
+                let b = Columns { elements: &b, stride: n, first: 0 };
+                let (share, cancel) =
+                    (Share { helped: 0, ..SHARE }, Cancel::new().helped_by(&Cores::new(idle)));
+                let product = Product { c: &mut rows, a: &a, b, k, share: &share, cancel: &cancel };
+                Arch::new().dispatch(product).unwrap();
+                c
+            });
+            assert!(
+                alone.iter().map(|x| x.to_bits()).eq(shared.iter().map(|x| x.to_bits())),
+                "{m} x {k} x {n}"
+            );
+        }
     }
 
     #[test]

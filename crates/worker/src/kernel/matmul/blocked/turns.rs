@@ -17,7 +17,8 @@ pub(super) struct Turns<'t, F> {
 }
 
 impl<F> Turns<'_, F> {
-    /// Multiplies all rows. Looks before each turn whether somebody is idle, who then does half of what is left.
+    /// Multiplies all rows. Looks before each turn whether somebody is idle, who then does half of what is
+    /// left, in whole turns.
     pub(super) fn all<T: Send + Sync, P: Clone + Send>(
         &self,
         mut c: &mut [&mut [T]],
@@ -53,26 +54,37 @@ mod tests {
     use crate::cores::Cores;
     use sgdt_proto::task::ErrorCode;
     use std::{
-        sync::Mutex,
+        sync::{Mutex, mpsc},
         thread::{self, ThreadId},
+        time::Duration,
     };
 
     /// Which thread did each of so many rows, in turns of two, where a core is idle after the first turn.
     fn threads(rows: usize, helped: usize) -> Vec<ThreadId> {
         let cores = Cores::new(2);
         let (_own, other) = (cores.occupy(), Mutex::new(Some(cores.occupy())));
+        let here = thread::current().id();
+        // The other thread is not done before this one has had three turns.
+        let (turn, turns) = mpsc::channel();
+        let turns = Mutex::new((turns, 0..3));
         let mut c = vec![None; rows];
         let a: Vec<Option<ThreadId>> = vec![None; 3 * rows];
         let each = |c: &mut [&mut [Option<ThreadId>]], a: &[_], room: &mut [u8]| {
             other.lock().unwrap().take();
+            if thread::current().id() == here {
+                turn.send(()).unwrap();
+            } else {
+                let (turns, left) = &mut *turns.lock().unwrap();
+                left.for_each(|_| turns.recv_timeout(Duration::from_secs(60)).unwrap());
+            }
             assert!(c.len() <= 2 && a.len() == 3 * c.len() && room.len() == 5);
             for row in c {
                 assert!(row[0].replace(thread::current().id()).is_none());
             }
         };
-        let turns = Turns { rows: 2, k: 3, helped, each, cancel: &Cancel::new().helped_by(&cores) };
+        let by_two = Turns { rows: 2, k: 3, helped, each, cancel: &Cancel::new().helped_by(&cores) };
         let mut c_rows: Vec<&mut [_]> = c.chunks_mut(1).collect();
-        turns.all(&mut c_rows, &a, &mut [0; 5]).unwrap();
+        by_two.all(&mut c_rows, &a, &mut [0; 5]).unwrap();
         c.into_iter().map(|thread| thread.expect("each row is multiplied")).collect()
     }
 
