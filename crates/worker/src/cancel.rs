@@ -71,16 +71,21 @@ impl Cancel {
             let left = left();
             return (left, right());
         };
+        // One core is enough for whichever is left when the other is done.
+        let core = Mutex::new(Some(core));
+        let give_back = || core.lock().unwrap_or_else(PoisonError::into_inner).take();
         // Taken by the thread or, if there is none to be had, by this one.
         let right = Mutex::new(Some(right));
         let take = || right.lock().unwrap_or_else(PoisonError::into_inner).take();
         thread::scope(|scope| {
-            let helped = move || {
-                let _core = core;
-                panics::quietly(|| take().map(|right| right()))
+            let helped = || {
+                let right = panics::quietly(|| take().map(|right| right()));
+                give_back();
+                right
             };
             let helper = thread::Builder::new().name("sgdt-helper".to_owned()).spawn_scoped(scope, helped);
             let left = left();
+            give_back();
             let right = match helper {
                 Ok(helper) => helper.join().unwrap_or_else(|panic| resume_unwind(panic)),
                 Err(_) => take().map(|right| right()),
@@ -211,6 +216,22 @@ mod tests {
         assert_eq!(cancel.join(|| 1, || thread::current().id()), (1, here));
         drop((task, other));
         assert_eq!(Cancel::new().join(|| 1, || thread::current().id()), (1, here));
+    }
+
+    #[test]
+    fn whichever_of_two_things_is_left_may_have_help() {
+        let cores = Cores::new(2);
+        let _task = cores.occupy();
+        let cancel = Cancel::new().helped_by(&cores);
+        let until_helped = || {
+            let until = Instant::now() + Duration::from_secs(60);
+            while !cancel.has_help() && Instant::now() < until {
+                thread::yield_now();
+            }
+            cancel.has_help()
+        };
+        assert!(cancel.join(until_helped, || ()).0);
+        assert!(cancel.join(|| (), until_helped).1);
     }
 
     #[test]

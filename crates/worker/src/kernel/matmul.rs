@@ -44,7 +44,8 @@ const RATE: f64 = 4e11;
 /// How much is done without asking whether to go on, of doubles.
 ///
 /// The multiply-adds are those of half a cube of 1024, for which `faer` is as fast as for anything larger. The elements
-/// bound thin shapes, which take as long as their elements take to come from memory. Either is some 20 ms. Pieces
+/// bound thin shapes, which take as long as their elements take to come from memory. Either is some tens of
+/// milliseconds. Pieces
 /// start at multiples of 64 rows and columns: no worse than any for the micro-kernels, and whole cache lines.
 ///
 /// A piece of some milliseconds is not worth a thread of its own, for which memory to pack in has to be found first.

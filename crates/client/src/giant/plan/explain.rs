@@ -44,7 +44,7 @@ impl fmt::Display for Explanation<'_> {
         }
         writeln!(f, ": {}, predicted to take {}", way(chosen, rates), after(chosen.seconds))?;
         let all = plans.cluster.iter().flat_map(|(one, split)| [one, split]);
-        let others = [&plans.local].into_iter().chain(all);
+        let others = [&plans.local].into_iter().chain(all.clone());
         for plan in others.filter(|plan| (plan.place, plan.pieces) != (chosen.place, chosen.pieces)) {
             writeln!(f, "  {} would take {}", way(plan, rates), after(plan.seconds))?;
         }
@@ -66,6 +66,10 @@ impl fmt::Display for Explanation<'_> {
                 }
                 LocalRun::Here => {}
             }
+        }
+        let is_close = |plan: &Plan| plan.seconds < chosen.seconds && !plan.is_clearly_faster(chosen);
+        if chosen.place == Place::Here && all.clone().any(is_close) {
+            writeln!(f, "  --plan auto leaves this process only for what is predicted to take a fifth less")?;
         }
         write!(f, "  measured: {} here", rate(task, rates.here))?;
         if let Some((power, Link { bytes, round_trip, .. })) = rates.cluster {

@@ -167,6 +167,17 @@ fn an_explanation_says_when_a_local_run_is_faster() {
         "{told}"
     );
     assert!(told.contains("as a whole on one worker would take"), "{told}");
+    assert!(!told.contains("a fifth less"), "{told}");
+    let nearly =
+        Plans { cluster: Some((one, Plan { seconds: 0.9 * plans.local.seconds, ..split })), ..plans };
+    let (chosen, local_run) = (nearly.fastest(), LocalRun::Plan);
+    let (rates, task) = (&rates, &SQUARE);
+    let told = Explanation { name: None, task, rates, plans: &nearly, chosen, is_small: false, local_run };
+    let told = told.to_string();
+    assert!(
+        told.starts_with("plan: local") && told.contains("only for what is predicted to take a fifth less"),
+        "{told}"
+    );
     // Whoever is idle helps, whatever the kind.
     let told = explanation(None, Plan { pieces: 1, ..plans.local }, LocalRun::Plan);
     assert!(told.starts_with("plan: local, on 2 threads, predicted"), "{told}");

@@ -1,6 +1,6 @@
 //! Multiplying some rows of `a` after others by the same block of `b`, with the help of whoever becomes idle.
 
-use super::super::both;
+use super::{super::both, PANELS};
 use crate::cancel::Cancel;
 use sgdt_proto::task::TaskError;
 
@@ -18,7 +18,7 @@ pub(super) struct Turns<'t, F> {
 
 impl<F> Turns<'_, F> {
     /// Multiplies all rows. Looks before each turn whether somebody is idle, who then does half of what is
-    /// left, in whole turns.
+    /// left, in whole panels.
     pub(super) fn all<T: Send + Sync, P: Clone + Send>(
         &self,
         mut c: &mut [&mut [T]],
@@ -32,7 +32,7 @@ impl<F> Turns<'_, F> {
         while !c.is_empty() {
             cancel.check()?;
             if c.len() > rows.max(helped) && cancel.has_help() {
-                let middle = (c.len() / 2).next_multiple_of(rows);
+                let middle = (c.len() / 2).next_multiple_of(PANELS).min(c.len());
                 let ((top, bottom), (a_top, a_bottom)) = (c.split_at_mut(middle), a.split_at(middle * k));
                 let mut another = room.to_vec();
                 return both(
@@ -55,46 +55,44 @@ mod tests {
     use sgdt_proto::task::ErrorCode;
     use std::{
         sync::{Mutex, mpsc},
-        thread::{self, ThreadId},
+        thread,
         time::Duration,
     };
 
-    /// Which thread did each of so many rows, in turns of two, where a core is idle after the first turn.
-    fn threads(rows: usize, helped: usize) -> Vec<ThreadId> {
+    /// Whether this thread did each of so many panels of rows, in turns of two, where a core is idle after the first turn.
+    fn own(panels: usize, helped: usize) -> Vec<bool> {
         let cores = Cores::new(2);
         let (_own, other) = (cores.occupy(), Mutex::new(Some(cores.occupy())));
         let here = thread::current().id();
-        // The other thread is not done before this one has had three turns.
+        // Another thread is not done before this one has had three turns.
         let (turn, turns) = mpsc::channel();
         let turns = Mutex::new((turns, 0..3));
-        let mut c = vec![None; rows];
-        let a: Vec<Option<ThreadId>> = vec![None; 3 * rows];
-        let each = |c: &mut [&mut [Option<ThreadId>]], a: &[_], room: &mut [u8]| {
+        let (mut c, a) = (vec![None; panels * PANELS], vec![None; 3 * panels * PANELS]);
+        let each = |c: &mut [&mut [Option<bool>]], a: &[_], room: &mut [u8]| {
             other.lock().unwrap().take();
-            if thread::current().id() == here {
+            let own = thread::current().id() == here;
+            if own {
                 turn.send(()).unwrap();
             } else {
                 let (turns, left) = &mut *turns.lock().unwrap();
                 left.for_each(|_| turns.recv_timeout(Duration::from_secs(60)).unwrap());
             }
-            assert!(c.len() <= 2 && a.len() == 3 * c.len() && room.len() == 5);
+            assert!(c.len() <= 2 * PANELS && a.len() == 3 * c.len() && room.len() == 5);
             for row in c {
-                assert!(row[0].replace(thread::current().id()).is_none());
+                assert!(row[0].replace(own).is_none());
             }
         };
-        let by_two = Turns { rows: 2, k: 3, helped, each, cancel: &Cancel::new().helped_by(&cores) };
+        let (rows, helped) = (2 * PANELS, helped * PANELS);
+        let by_two = Turns { rows, k: 3, helped, each, cancel: &Cancel::new().helped_by(&cores) };
         let mut c_rows: Vec<&mut [_]> = c.chunks_mut(1).collect();
         by_two.all(&mut c_rows, &a, &mut [0; 5]).unwrap();
-        c.into_iter().map(|thread| thread.expect("each row is multiplied")).collect()
+        c.chunks(PANELS).map(|panel| panel[0].expect("each row is multiplied")).collect()
     }
 
     #[test]
     fn a_core_that_becomes_idle_does_half_of_the_rows_that_are_left() {
-        let here = thread::current().id();
-        let own =
-            |rows, helped| threads(rows, helped).iter().map(|&thread| thread == here).collect::<Vec<_>>();
         assert_eq!(own(9, 0), [true, true, true, true, true, true, false, false, false]);
-        // Two and not more are a turn, and a few are not worth a thread.
+        // What is one turn is not parted, and a few are not worth a thread.
         assert_eq!(own(4, 0), [true; 4]);
         assert_eq!(own(9, 7), [true; 9]);
         assert!(own(0, 0).is_empty());
