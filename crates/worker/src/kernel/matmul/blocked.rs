@@ -7,8 +7,8 @@
 //! panel of `b` that tiles need stays in the first-level cache with AVX2, and mostly in the second with AVX-512, whose tiles
 //! are wider and read it less often.
 //!
-//! Threads have parts of the product, each with blocks of its own. One that is lent and done first then gets rows of
-//! another's (`turns`).
+//! Threads have parts of the product, each with blocks of its own. Who is done first then gets rows of another's
+//! (`turns`).
 //!
 //! An element of the product is summed in an order that depends on the number of its terms alone: whoever computes
 //! it, with whatever others, its bits are the same.
