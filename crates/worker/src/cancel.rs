@@ -3,7 +3,10 @@
 //! Asking is one relaxed load, so kernels ask often. Only a kernel that waits for time to pass needs to be
 //! woken, and only [`Cancel::wait`] and [`Cancel::cancel`] touch the lock that does it.
 
-use crate::{cores::Cores, panics};
+use crate::{
+    cores::{Busy, Cores},
+    panics,
+};
 use sgdt_proto::task::{ErrorCode, TaskError};
 use std::{
     panic::resume_unwind,
@@ -73,19 +76,20 @@ impl Cancel {
         };
         // One core is enough for whichever is left when the other is done.
         let core = Mutex::new(Some(core));
-        let give_back = || core.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (left_done, right_done) = (GiveBack(&core), GiveBack(&core));
         // Taken by the thread or, if there is none to be had, by this one.
         let right = Mutex::new(Some(right));
         let take = || right.lock().unwrap_or_else(PoisonError::into_inner).take();
         thread::scope(|scope| {
-            let helped = || {
-                let right = panics::quietly(|| take().map(|right| right()));
-                give_back();
-                right
+            let helped = move || {
+                let _done = right_done;
+                panics::quietly(|| take().map(|right| right()))
             };
             let helper = thread::Builder::new().name("sgdt-helper".to_owned()).spawn_scoped(scope, helped);
-            let left = left();
-            give_back();
+            let left = {
+                let _done = left_done;
+                left()
+            };
             let right = match helper {
                 Ok(helper) => helper.join().unwrap_or_else(|panic| resume_unwind(panic)),
                 Err(_) => take().map(|right| right()),
@@ -149,6 +153,15 @@ impl Cancel {
                 None => self.shared.woken.wait(waiting).unwrap_or_else(PoisonError::into_inner),
             };
         }
+    }
+}
+
+/// Gives a borrowed core back when it is dropped, unless another has.
+struct GiveBack<'c>(&'c Mutex<Option<Busy>>);
+
+impl Drop for GiveBack<'_> {
+    fn drop(&mut self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 
@@ -240,6 +253,7 @@ mod tests {
         let cancel = Cancel::new().helped_by(&cores);
         let caught = panics::caught(|| cancel.join(|| 1, || panic!("over there"))).unwrap_err();
         assert!(caught.ends_with("over there"), "{caught}");
-        assert!(cores.borrow().is_some() && cores.borrow().is_some(), "its core is free again");
+        let both = [cores.borrow(), cores.borrow()];
+        assert!(both.iter().all(Option::is_some), "its core is free again");
     }
 }

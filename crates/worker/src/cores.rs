@@ -1,7 +1,7 @@
 //! Which cores are busy, so that a task that is alone may use those that are not.
 //!
-//! A kernel has the core of its slot. While others are idle it may borrow them, for as long as a part of its work
-//! takes; it never waits for one. When tasks come for all slots they start at once, beside what is borrowed, and
+//! A kernel has the core of its slot. While others are idle it may borrow them, for as long as there are two things to
+//! do at the same time; it never waits for one. When tasks come for all slots they start at once, beside what is borrowed, and
 //! nothing more is lent: so many tasks share the cores as if none of them could use more than one.
 
 use std::sync::{
@@ -66,6 +66,7 @@ mod tests {
         drop(lent);
         assert!(cores.borrow().is_none(), "two tasks have both");
         drop((task, other));
-        assert!(cores.borrow().is_some() && cores.borrow().is_some());
+        let both = [cores.borrow(), cores.borrow()];
+        assert!(both.iter().all(Option::is_some));
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! What is large in all three dimensions is done by loops of our own where there is AVX2 or AVX-512 (`blocked`). The rest is
 //! `faer`'s, which chooses its instructions at run time, and reads and writes row-major matrices where they lie: this module
-//! halves such a problem until a piece takes some 20 ms, so that a cancelled task stops soon, and further while a core is
+//! halves such a problem until a piece takes some tens of milliseconds, so that a cancelled task stops soon, and further while a core is
 //! idle.
 //! `operand` checks shapes and makes the operands that are named by a seed.
 //!

@@ -67,8 +67,8 @@ impl fmt::Display for Explanation<'_> {
                 LocalRun::Here => {}
             }
         }
-        let is_close = |plan: &Plan| plan.seconds < chosen.seconds && !plan.is_clearly_faster(chosen);
-        if chosen.place == Place::Here && all.clone().any(is_close) {
+        let stays = (chosen.place, plans.fastest().place) == (Place::Here, Place::Here);
+        if stays && all.clone().any(|plan| plan.seconds < chosen.seconds) {
             writeln!(f, "  --plan auto leaves this process only for what is predicted to take a fifth less")?;
         }
         write!(f, "  measured: {} here", rate(task, rates.here))?;

@@ -31,8 +31,8 @@ impl<F> Turns<'_, F> {
         let &Self { rows, k, helped, ref each, cancel } = self;
         while !c.is_empty() {
             cancel.check()?;
-            if c.len() > rows.max(helped) && cancel.has_help() {
-                let middle = (c.len() / 2).next_multiple_of(PANELS).min(c.len());
+            let middle = (c.len() / 2).next_multiple_of(PANELS);
+            if c.len() > rows.max(helped).max(middle) && cancel.has_help() {
                 let ((top, bottom), (a_top, a_bottom)) = (c.split_at_mut(middle), a.split_at(middle * k));
                 let mut another = room.to_vec();
                 return both(
