@@ -6,7 +6,7 @@
 
 mod kernels;
 
-pub use kernels::{Cancel, Factored, Form, LocalKernels, Work, within};
+pub use kernels::{Cancel, DECIMAL_MEMORY, Factored, Form, LocalKernels, Work, within};
 
 use crate::discovery::Discovery;
 use rand::{SeedableRng, rngs::SmallRng};

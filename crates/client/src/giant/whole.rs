@@ -3,7 +3,7 @@
 use super::{GiantError, Hands, Limits, factorial, matmul, plan::Task, sort};
 use crate::{
     job::answer::broken,
-    local::{Factored, Form, LocalKernels},
+    local::{DECIMAL_MEMORY, Factored, Form, LocalKernels},
 };
 use bytemuck::allocation::try_zeroed_vec;
 use serde::Serialize;
@@ -51,8 +51,6 @@ const SMALL: u64 = 10_000;
 /// The answer is put together here, in memory. Of more bytes than this it is left to a worker, which says whether it has
 /// room for it; the commands for single tasks write theirs to its place as it comes.
 const MOST: u64 = 1 << 30;
-/// How many times as much memory as a factorial has bytes it takes to write it in decimal.
-const WRITING: u64 = 26;
 
 impl Whole {
     /// The product that is the answer to this input, unless its factors are made by a worker, or only its sums are wanted.
@@ -82,7 +80,7 @@ impl Whole {
     /// The factorial that this input asks for, unless only its length is wanted.
     pub fn factorial(input: &Payload) -> Option<Self> {
         match input.clone().decode().ok()? {
-            Factorial { n: n @ SMALL.., summary: false } if factorial::bytes(n) <= MOST / WRITING => {
+            Factorial { n: n @ SMALL.., summary: false } if factorial::bytes(n) <= MOST / DECIMAL_MEMORY => {
                 Some(Self::Factorial { n })
             }
             Factorial { .. } => None,

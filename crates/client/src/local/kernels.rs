@@ -13,7 +13,7 @@ use tokio::{
 pub use sgdt_worker::{
     cancel::Cancel,
     kernel::{
-        factorial::written::{Factored, Form},
+        factorial::written::{DECIMAL_MEMORY, Factored, Form},
         sort::within,
     },
 };

@@ -6,8 +6,7 @@
 //! - [`pieces`] has the kinds that several workers share a factorial by;
 //! - `count` tells how many digits it has, which is all that a summary needs.
 //!
-//! Peak memory: up to 26 times the size of n! in binary, when the first product of the text is made; that depends on
-//! how well it fits a transform's length.
+//! Peak memory: that of the text, [`written::DECIMAL_MEMORY`] times the size of n! in binary.
 
 mod count;
 mod decimal;
@@ -27,9 +26,6 @@ use std::f64::consts::{E, LOG2_E, LOG10_2, TAU};
 /// The kernel of `factorial`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Factorial;
-
-/// Peak memory by the size of the result in binary.
-const MEMORY: f64 = 26.0;
 
 /// What even a small factorial may take, in bytes.
 const LITTLE: f64 = (1 << 22) as f64;
@@ -52,7 +48,10 @@ impl Kernel for Factorial {
         small(n)?;
         let bits = bits(n);
         // A cast of a double saturates.
-        Ok(Cost { seconds: bits / RATE, memory: (LITTLE + MEMORY * bits / 8.0) as u64 })
+        Ok(Cost {
+            seconds: bits / RATE,
+            memory: (LITTLE + written::DECIMAL_MEMORY as f64 * bits / 8.0) as u64,
+        })
     }
 
     fn run(&self, Input { n, summary }: Input, cancel: &Cancel) -> Result<Output, TaskError> {

@@ -1,21 +1,22 @@
 //! The decimal text of large naturals, in quasi-linear time, piece by piece, on as many threads as are idle.
 //!
-//! A number of d digits is taken for the fraction that is half a unit above it, over 10^d. The fraction cut short has
-//! the first k digits; times 10^k, less its whole part, it has the others. That is one multiplication for each halving,
-//! where division takes two even with inverses at hand (Bernstein, "Scaled remainder trees", 2004). 10^k is 5^k
-//! shifted, and what the shift makes whole is dropped before the multiplication. Few digits are read off by
-//! multiplying with 10^19 again and again.
+//! First a number is divided by a power of ten that leaves half of its digits on either side: by the inverse of 5^d, by
+//! Newton's method (Brent and Zimmermann, "Modern computer arithmetic", section 4.2), which is half as long as the number.
 //!
-//! The fraction itself takes the inverse of 5^d, by Newton's method (Brent and Zimmermann, "Modern computer
-//! arithmetic", section 4.2).
+//! Then each half, of d digits, is taken for the fraction that is half a unit above it, over 10^d, by the same inverse. The
+//! fraction cut short has the first k digits; times 10^k, less its whole part, it has the others. That is one
+//! multiplication for each halving, where division takes two even with inverses at hand (Bernstein, "Scaled remainder
+//! trees", 2004), and all fractions of one length are multiplied by the same power. 10^k is 5^k shifted, and what the shift
+//! makes whole is dropped before the multiplication. Few digits are read off by multiplying with 10^19 again and again.
 //!
 //! Fractions keep [`GUARD`] bits more than their digits need. Each step's rounding is below a unit or two of the last,
 //! and there are some tens of steps, so that the half a unit keeps every fraction away from where digits change.
 
-use super::multiply::{product, square};
+use super::multiply::{Factor, product, square};
 use crate::cancel::Cancel;
 use malachite_base::num::{
     arithmetic::traits::{DivExact, ModPowerOf2, Pow, PowerOf2},
+    basic::traits::One,
     logic::traits::SignificantBits,
 };
 use malachite_nz::natural::Natural;
@@ -60,16 +61,20 @@ pub(super) fn write(
     if digits <= LEAF {
         return sink(number.to_string().as_bytes());
     }
-    let mut ladder = ladder(digits, cancel)?;
-    let Some(whole) = ladder.pop() else { return Ok(()) };
-    let fraction = fraction(number, &whole, cancel)?;
-    drop(whole);
-    let mut leading = true;
-    pieces(fraction, digits, &ladder, &mut Vec::new(), cancel, &mut |piece| {
+    let mut ladder = ladder(digits.div_ceil(2), cancel)?;
+    let Some(half) = ladder.pop() else { return Ok(()) };
+    let digits = half.digits;
+    let [high, low] = halves(number, half, cancel)?;
+    let ladder: Vec<Level> =
+        ladder.into_iter().map(|power| Level::of(power, cancel)).collect::<Result<_, _>>()?;
+    let (mut leading, mut room) = (true, Vec::new());
+    let mut sink = |piece: &[u8]| {
         let zeros = if leading { piece.iter().take_while(|&&digit| digit == b'0').count() } else { 0 };
         leading &= zeros == piece.len();
         sink(&piece[zeros..])
-    })
+    };
+    pieces(high, digits, &ladder, &mut room, cancel, &mut sink)?;
+    pieces(low, digits, &ladder, &mut room, cancel, &mut sink)
 }
 
 /// The digits of `number`, and so many zeros.
@@ -114,6 +119,21 @@ impl Power {
     }
 }
 
+/// A power that many fractions of up to twice as many digits are split by.
+struct Level {
+    digits: usize,
+    five: Factor,
+    unit: f64,
+}
+
+impl Level {
+    fn of(power: Power, cancel: &Cancel) -> Result<Self, TaskError> {
+        let (unit, digits) = (power.unit(), power.digits);
+        let five = Factor::of(power.five, Power::bits(2 * digits) - digits as u64, cancel)?;
+        Ok(Self { digits, five, unit })
+    }
+}
+
 /// The powers to take a number of `digits` digits apart, smallest first: each half the next, rounded up. The last is
 /// for `digits`.
 fn ladder(digits: usize, cancel: &Cancel) -> Result<Vec<Power>, TaskError> {
@@ -131,14 +151,29 @@ fn ladder(digits: usize, cancel: &Cancel) -> Result<Vec<Power>, TaskError> {
     Ok(ladder)
 }
 
-/// A number below 10^`digits`, and half a unit, over that power.
-fn fraction(number: &Natural, power: &Power, cancel: &Cancel) -> Result<Natural, TaskError> {
-    let bits = Power::bits(power.digits);
-    let inverse = inverse(&power.five, bits, cancel)?;
+/// A number below the square of 10^`digits`, as the fractions of its first digits and of its last ones.
+fn halves(number: &Natural, power: Power, cancel: &Cancel) -> Result<[Natural; 2], TaskError> {
+    let (bits, twos, unit) = (Power::bits(power.digits), power.digits as u64, power.unit());
+    let Power { five, .. } = power;
+    let length = five.significant_bits();
+    // So far below that it is certainly not above.
+    let inverse = inverse(&five, bits, cancel)? - Natural::from(16u32);
+    let inverse = Factor::of(inverse, bits + GUARD, cancel)?;
+    let whole = number >> twos;
+    // What is cut off here, and what is left out of the inverse, make less than 2^-58: too small by one at most.
+    let mut first = inverse.times(&(&whole >> (length - GUARD)), cancel)? >> (bits + GUARD);
+    let mut rest = whole - product(&first, &five, cancel)?;
+    if rest >= five {
+        first += Natural::ONE;
+        rest -= &five;
+    }
+    let last = (rest << twos) + number.mod_power_of_2(twos);
     // 10^-d is 2^-d times the inverse, which is to be taken 2^-(length + bits) times.
-    let cut = power.five.significant_bits() + power.digits as u64;
-    let scaled = product(number, &inverse, cancel)? >> cut;
-    Ok(moved(scaled, power.unit() / 2.0))
+    let fraction = |number: &Natural| {
+        let scaled = inverse.times(number, cancel)? >> (length + twos);
+        Ok(moved(scaled, unit / 2.0))
+    };
+    Ok([fraction(&first)?, fraction(&last)?])
 }
 
 /// 2^(length + `bits`) over a number of that length, to within a few units.
@@ -172,13 +207,13 @@ fn moved(fraction: Natural, units: f64) -> Natural {
 }
 
 /// The fraction of the first digits, as many as `power` has, and that of the others, of which there are `rest`.
-fn split(fraction: &Natural, power: &Power, rest: usize, cancel: &Cancel) -> Result<[Natural; 2], TaskError> {
+fn split(fraction: &Natural, power: &Level, rest: usize, cancel: &Cancel) -> Result<[Natural; 2], TaskError> {
     let (first, twos) = (Power::bits(power.digits), power.digits as u64);
     let bits = Power::bits(power.digits + rest) - twos;
-    let low = product(&fraction.mod_power_of_2(bits), &power.five, cancel)?.mod_power_of_2(bits);
+    let low = power.five.times(&fraction.mod_power_of_2(bits), cancel)?.mod_power_of_2(bits);
     // What is left over where the first digits end is not cut off but replaced by a half, lest it be nothing.
     let over = u64::try_from(&(&low >> (bits - 64))).map_or(1.0, |bits| bits as f64 * 0.5f64.powi(64));
-    let high = moved(fraction >> (bits + twos - first), power.unit() * (0.5 - over));
+    let high = moved(fraction >> (bits + twos - first), power.unit * (0.5 - over));
     Ok([high, low >> (bits - Power::bits(rest))])
 }
 
@@ -186,7 +221,7 @@ fn split(fraction: &Natural, power: &Power, rest: usize, cancel: &Cancel) -> Res
 fn pieces(
     fraction: Natural,
     digits: usize,
-    ladder: &[Power],
+    ladder: &[Level],
     room: &mut Vec<u8>,
     cancel: &Cancel,
     sink: &mut impl FnMut(&[u8]) -> Result<(), TaskError>,
@@ -211,7 +246,7 @@ fn pieces(
 }
 
 /// Fills `text` with digits.
-fn fill(fraction: Natural, ladder: &[Power], text: &mut [u8], cancel: &Cancel) -> Result<(), TaskError> {
+fn fill(fraction: Natural, ladder: &[Level], text: &mut [u8], cancel: &Cancel) -> Result<(), TaskError> {
     cancel.check()?;
     match ladder.split_last() {
         Some((power, smaller)) if text.len() > LEAF && text.len() > power.digits => {
@@ -273,7 +308,7 @@ fn put(mut number: u64, text: &mut [u8]) {
 mod tests {
     use super::*;
     use crate::cores::Cores;
-    use malachite_base::num::basic::traits::{One, Zero};
+    use malachite_base::num::basic::traits::Zero;
     use proptest::prelude::*;
 
     fn text(number: &Natural) -> String {

@@ -33,9 +33,11 @@ struct Small {
     /// most `long` bits, some 50 ms.
     short: u64,
     long: u64,
+    /// Those of fewer bits also where a factor's values could be kept.
+    kept: u64,
 }
 
-const SMALL: Small = Small { bits: 1 << 20, alone: 1 << 24, short: 1 << 16, long: 3 << 24 };
+const SMALL: Small = Small { bits: 1 << 20, alone: 1 << 24, short: 1 << 16, long: 3 << 24, kept: 1 << 17 };
 
 /// `a` times `b`.
 ///
@@ -80,7 +82,7 @@ fn multiply(a: &Natural, b: &Natural, small: &Small, cancel: &Cancel) -> Result<
         return Ok(if squaring { a.square() } else { a * b });
     }
     let (a, b) = (a.as_limbs_asc(), (!squaring).then(|| b.as_limbs_asc()));
-    Ok(Natural::from_owned_limbs_asc(convolution(a, b, cancel)?))
+    convolution(a, b, cancel)
 }
 
 /// Without it the library's multiplication is faster by far. Processors have had it since 2013.
@@ -88,18 +90,65 @@ fn has_fused_multiply_add() -> bool {
     !matches!(Arch::new(), Arch::Scalar)
 }
 
-/// The limbs of `a` times `b`, or of `a` times itself.
-fn convolution(a: &[u64], b: Option<&[u64]>, cancel: &Cancel) -> Result<Vec<u64>, TaskError> {
+/// A factor of many products, whose values are kept: each product takes two transforms where it would take three.
+pub(super) struct Factor {
+    number: Natural,
+    kept: Option<Kept>,
+}
+
+struct Kept {
+    twiddles: Twiddles,
+    values: Vec<Lanes>,
+    /// What [`words::gather`] takes.
+    factors: Lanes,
+}
+
+impl Factor {
+    /// `number`, to be multiplied by numbers of up to `bits` bits. Its values take 4 to 7 times as much memory as a
+    /// product.
+    ///
+    /// # Errors
+    /// As [`product`].
+    pub(super) fn of(number: Natural, bits: u64, cancel: &Cancel) -> Result<Self, TaskError> {
+        let worth_it = number.significant_bits() + bits >= SMALL.kept && has_fused_multiply_add();
+        let kept = worth_it.then(|| Kept::of(number.as_limbs_asc(), bits, cancel)).transpose()?;
+        Ok(Self { number, kept })
+    }
+
+    /// This times `other`.
+    ///
+    /// # Errors
+    /// As [`product`].
+    pub(super) fn times(&self, other: &Natural, cancel: &Cancel) -> Result<Natural, TaskError> {
+        let (own, other_limbs) = (self.number.as_limbs_asc().len(), other.as_limbs_asc());
+        match &self.kept {
+            Some(kept) if words::count(own) + words::count(other_limbs.len()) <= kept.values.len() => {
+                let mut x = values(other_limbs, kept.values.len(), &kept.twiddles, cancel)?;
+                pointwise(&mut x, &kept.values, cancel)?;
+                transform::backward(&mut x, &kept.twiddles, cancel)?;
+                natural(&x, kept.factors, own + other_limbs.len(), cancel)
+            }
+            _ => product(&self.number, other, cancel),
+        }
+    }
+}
+
+impl Kept {
+    fn of(limbs: &[u64], bits: u64, cancel: &Cancel) -> Result<Self, TaskError> {
+        let others = usize::try_from(bits.div_ceil(64)).map_err(|_| no_memory())?;
+        let length = transform::length(words::count(limbs.len()) + words::count(others));
+        let twiddles = Twiddles::of(length, cancel)?;
+        let values = values(limbs, length, &twiddles, cancel)?;
+        Ok(Self { twiddles, values, factors: words::factors(transform::scale(length)) })
+    }
+}
+
+/// `a` times `b`, or `a` times itself.
+fn convolution(a: &[u64], b: Option<&[u64]>, cancel: &Cancel) -> Result<Natural, TaskError> {
     let limbs = a.len() + b.map_or(a.len(), <[u64]>::len);
     let length = transform::length(words::count(a.len()) + words::count(limbs - a.len()));
     let twiddles = Twiddles::of(length, cancel)?;
-    let values = |limbs: &[u64]| {
-        let mut x = reserved(length)?;
-        x.resize(length, Lanes::ZERO);
-        words::spread(limbs, &mut x, cancel)?;
-        transform::forward(&mut x, &twiddles, cancel)?;
-        Ok(x)
-    };
+    let values = |limbs| values(limbs, length, &twiddles, cancel);
     let mut x;
     if let Some(b) = b {
         let (of_a, of_b) = cancel.join(|| values(a), || values(b));
@@ -111,10 +160,29 @@ fn convolution(a: &[u64], b: Option<&[u64]>, cancel: &Cancel) -> Result<Vec<u64>
     }
     transform::backward(&mut x, &twiddles, cancel)?;
     drop(twiddles);
+    natural(&x, words::factors(transform::scale(length)), limbs, cancel)
+}
+
+/// The values of the polynomial that these limbs are.
+fn values(
+    limbs: &[u64],
+    length: usize,
+    twiddles: &Twiddles,
+    cancel: &Cancel,
+) -> Result<Vec<Lanes>, TaskError> {
+    let mut x = reserved(length)?;
+    x.resize(length, Lanes::ZERO);
+    words::spread(limbs, &mut x, cancel)?;
+    transform::forward(&mut x, twiddles, cancel)?;
+    Ok(x)
+}
+
+/// The natural of so many limbs whose coefficients came back from a transform.
+fn natural(x: &[Lanes], factors: Lanes, limbs: usize, cancel: &Cancel) -> Result<Natural, TaskError> {
     let mut product = reserved(limbs)?;
     product.resize(limbs, 0);
-    words::gather(&x, transform::scale(length), &mut product, cancel)?;
-    Ok(product)
+    words::gather(x, factors, &mut product, cancel)?;
+    Ok(Natural::from_owned_limbs_asc(product))
 }
 
 /// The values of a product of polynomials, of up to one prime in size.
@@ -160,9 +228,12 @@ fn squares(x: &mut [Lanes], cancel: &Cancel) -> Result<(), TaskError> {
 /// Room for so many.
 fn reserved<T>(len: usize) -> Result<Vec<T>, TaskError> {
     let mut room = Vec::new();
-    room.try_reserve_exact(len)
-        .map_err(|_| TaskError::too_large("there is no memory left for a multiplication"))?;
+    room.try_reserve_exact(len).map_err(|_| no_memory())?;
     Ok(room)
+}
+
+fn no_memory() -> TaskError {
+    TaskError::too_large("there is no memory left for a multiplication")
 }
 
 #[cfg(test)]
@@ -173,7 +244,7 @@ mod tests {
     use proptest::prelude::*;
     use sgdt_proto::{kind::random, task::ErrorCode};
 
-    const NONE: Small = Small { bits: 0, alone: 0, short: 0, long: u64::MAX };
+    const NONE: Small = Small { bits: 0, alone: 0, short: 0, long: u64::MAX, kept: 0 };
 
     fn natural(limbs: std::ops::Range<usize>) -> impl Strategy<Value = Natural> {
         // Ones and zeros in long runs are where carries and borrows go wrong.
@@ -193,6 +264,11 @@ mod tests {
                 prop_assert_eq!(multiply(&a, &b, &small, &cancel).unwrap(), &a * &b);
                 prop_assert_eq!(multiply(&a, &a, &small, &cancel).unwrap(), (&a).square());
             }
+            for bits in [0, 64, b.significant_bits(), 1 << 14] {
+                let kept = Some(Kept::of(a.as_limbs_asc(), bits, &cancel).unwrap());
+                let factor = Factor { number: a.clone(), kept };
+                prop_assert_eq!(factor.times(&b, &cancel).unwrap(), &a * &b, "kept for {} bits", bits);
+            }
         }
     }
 
@@ -206,6 +282,8 @@ mod tests {
             {
                 let (x, y) = (made(a, 1), made(b, 2));
                 assert!(multiply(&x, &y, &NONE, &cancel).unwrap() == &x * &y, "{a} x {b}");
+                let factor = Factor::of(y.clone(), 64 * a, &cancel).unwrap();
+                assert!(factor.times(&x, &cancel).unwrap() == &x * &y, "{a} x {b}, which is kept");
                 let ones = Natural::from_owned_limbs_asc(vec![u64::MAX; a as usize]);
                 assert!(multiply(&ones, &ones, &NONE, &cancel).unwrap() == (&ones).square(), "{a} ones");
             }

@@ -8,6 +8,10 @@ use sgdt_proto::task::TaskError;
 /// How many bytes are written at a time.
 const PIECE: usize = 1 << 16;
 
+/// How many times as much memory as a natural has bytes it takes at most to write it in decimal. How much it is depends on
+/// how well the number fits a transform's length.
+pub const DECIMAL_MEMORY: u64 = 20;
+
 /// A natural with some of its twos apart: `core` * 2^`twos`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Factored {
@@ -32,7 +36,7 @@ pub enum Form {
 }
 
 impl Factored {
-    /// Writes the natural to `sink`, from the start on. In decimal that takes five times as long as it does to compute
+    /// Writes the natural to `sink`, from the start on. In decimal that takes four times as long as it does to compute
     /// a factorial of this size.
     ///
     /// # Errors

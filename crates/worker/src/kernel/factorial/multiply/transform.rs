@@ -12,12 +12,13 @@ use super::lanes::Lanes;
 use crate::cancel::Cancel;
 use pulp::Arch;
 use sgdt_proto::task::TaskError;
+use std::{array::from_fn, mem::take};
 
 /// What is transformed without asking whether to go on: a quarter of a second-level cache of 1 MiB, some 50 us.
 const BLOCK: usize = 1 << 12;
 
 /// Shorter parts are not worth another thread.
-pub(super) const SHARED: usize = 1 << 14;
+pub(super) const SHARED: usize = 1 << 13;
 
 /// The least length of at least `count` that there is.
 pub(super) fn length(count: usize) -> usize {
@@ -81,32 +82,14 @@ pub(super) fn forward(x: &mut [Lanes], twiddles: &Twiddles, cancel: &Cancel) -> 
     if x.len().is_power_of_two() {
         return forward_node(x, 0, twiddles, cancel);
     }
-    let part = x.len() / 3;
-    let (a, rest) = x.split_at_mut(part);
-    let (b, c) = rest.split_at_mut(part);
-    let i = twiddles.at(1);
-    for ((a, b), c) in a.chunks_mut(BLOCK).zip(b.chunks_mut(BLOCK)).zip(c.chunks_mut(BLOCK)) {
-        cancel.check()?;
-        Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                for ((a, b), c) in a.iter_mut().zip(b).zip(c) {
-                    let (sum, difference) = (a.plus(*c).reduced(), a.minus(*c).reduced());
-                    let (odd, turned) = (b.reduced(), b.times(i));
-                    (*a, *b, *c) = (sum.plus(odd), sum.minus(odd), difference.plus(turned));
-                }
-            },
-        );
+    pass(thirds(x), 0, twiddles, cancel, split_thirds)?;
+    let [a, b, c] = thirds(x);
+    let node = |x: &mut [Lanes], node| forward_node(x, node, twiddles, cancel);
+    if 3 * a.len() <= SHARED {
+        return node(a, 0).and_then(|()| node(b, 1)).and_then(|()| node(c, 2));
     }
-    let node = |x, node| forward_node(x, node, twiddles, cancel);
-    let (ab, c) = cancel.join(
-        || {
-            let (a, b) = cancel.join(|| node(a, 0), || node(b, 1));
-            a.and(b)
-        },
-        || node(c, 2),
-    );
-    ab.and(c)
+    pass(quarters(b), 1, twiddles, cancel, split_quarters)?;
+    one_and_a_half_each(a, quarters(b), c, cancel, node)
 }
 
 /// The coefficients of the polynomial with these values, of up to one prime in size, times [`scale`]; so are the
@@ -118,34 +101,15 @@ pub(super) fn backward(x: &mut [Lanes], twiddles: &Twiddles, cancel: &Cancel) ->
     if x.len().is_power_of_two() {
         return backward_node(x, 0, twiddles, cancel);
     }
-    let part = x.len() / 3;
-    let (a, rest) = x.split_at_mut(part);
-    let (b, c) = rest.split_at_mut(part);
-    let node = |x, node| backward_node(x, node, twiddles, cancel);
-    let (ab, last) = cancel.join(
-        || {
-            let (a, b) = cancel.join(|| node(a, 0), || node(b, 1));
-            a.and(b)
-        },
-        || node(c, 2),
-    );
-    ab.and(last)?;
-    let i = twiddles.at(1);
-    for ((a, b), c) in a.chunks_mut(BLOCK).zip(b.chunks_mut(BLOCK)).zip(c.chunks_mut(BLOCK)) {
-        cancel.check()?;
-        Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                for ((a, b), c) in a.iter_mut().zip(b).zip(c) {
-                    // Where a polynomial is p + q y + r y^2: its values p + q + r, p - q + r and p + i q - r.
-                    let (sum, odd) = (a.plus(*b).reduced(), a.minus(*b).reduced());
-                    let difference = c.plus(*c).minus(odd.times(i)).reduced();
-                    (*a, *b, *c) = (sum.plus(difference), odd.plus(odd), sum.minus(difference));
-                }
-            },
-        );
+    let [a, b, c] = thirds(x);
+    let node = |x: &mut [Lanes], node| backward_node(x, node, twiddles, cancel);
+    if 3 * a.len() <= SHARED {
+        node(a, 0).and_then(|()| node(b, 1)).and_then(|()| node(c, 2))?;
+    } else {
+        one_and_a_half_each(a, quarters(b), c, cancel, node)?;
+        pass(quarters(b), 1, twiddles, cancel, unite_quarters)?;
     }
-    Ok(())
+    pass(thirds(x), 0, twiddles, cancel, unite_thirds)
 }
 
 /// What coefficients come back multiplied by.
@@ -222,7 +186,15 @@ fn backward_node(
     pass(quarters(x), node, twiddles, cancel, unite_quarters)
 }
 
-type Quarters<'a> = [&'a mut [Lanes]; 4];
+type Parts<'a, const COUNT: usize> = [&'a mut [Lanes]; COUNT];
+type Thirds<'a> = Parts<'a, 3>;
+type Quarters<'a> = Parts<'a, 4>;
+
+fn thirds(x: &mut [Lanes]) -> Thirds<'_> {
+    let (a, rest) = x.split_at_mut(x.len() / 3);
+    let (b, c) = rest.split_at_mut(a.len());
+    [a, b, c]
+}
 
 #[inline(always)]
 fn quarters(x: &mut [Lanes]) -> Quarters<'_> {
@@ -240,36 +212,89 @@ fn each(
     if a.len() < SHARED {
         return node(a, 0).and_then(|()| node(b, 1)).and_then(|()| node(c, 2)).and_then(|()| node(d, 3));
     }
-    let pair = |a, first, b, second| {
-        let (a, b) = cancel.join(|| node(a, first), || node(b, second));
-        a.and(b)
-    };
-    let (front, back) = cancel.join(|| pair(a, 0, b, 1), || pair(c, 2, d, 3));
+    let (front, back) =
+        cancel.join(|| both((a, 0), (b, 1), cancel, &node), || both((c, 2), (d, 3), cancel, &node));
     front.and(back)
 }
 
-type Pass = fn(Quarters<'_>, usize, &Twiddles);
+/// Does something with two nodes and with the children of the one between them, so that two threads have as much to do.
+fn one_and_a_half_each(
+    a: &mut [Lanes],
+    [b0, b1, b2, b3]: Quarters<'_>,
+    c: &mut [Lanes],
+    cancel: &Cancel,
+    node: impl Fn(&mut [Lanes], usize) -> Result<(), TaskError> + Sync,
+) -> Result<(), TaskError> {
+    let share = |whole, of, first, second| {
+        let (whole, half) = cancel.join(|| node(whole, of), || both(first, second, cancel, &node));
+        whole.and(half)
+    };
+    let (front, back) = cancel.join(|| share(a, 0, (b0, 4), (b1, 5)), || share(c, 2, (b2, 6), (b3, 7)));
+    front.and(back)
+}
+
+fn both(
+    (a, first): (&mut [Lanes], usize),
+    (b, second): (&mut [Lanes], usize),
+    cancel: &Cancel,
+    node: impl Fn(&mut [Lanes], usize) -> Result<(), TaskError> + Sync,
+) -> Result<(), TaskError> {
+    let (a, b) = cancel.join(|| node(a, first), || node(b, second));
+    a.and(b)
+}
 
 /// One step over all of a long node.
-fn pass(
-    [a, b, c, d]: Quarters<'_>,
+fn pass<const COUNT: usize>(
+    mut parts: Parts<'_, COUNT>,
     node: usize,
     twiddles: &Twiddles,
     cancel: &Cancel,
-    step: Pass,
+    step: fn(Parts<'_, COUNT>, usize, &Twiddles),
 ) -> Result<(), TaskError> {
     cancel.check()?;
-    if a.len() < SHARED {
-        step([a, b, c, d], node, twiddles);
+    let len = parts[0].len();
+    if len < SHARED {
+        step(parts, node, twiddles);
         return Ok(());
     }
-    let middle = a.len() / 2;
-    let [(a, a2), (b, b2), (c, c2), (d, d2)] = [a, b, c, d].map(|x| x.split_at_mut(middle));
-    let (front, back) = cancel.join(
-        || pass([a, b, c, d], node, twiddles, cancel, step),
-        || pass([a2, b2, c2, d2], node, twiddles, cancel, step),
-    );
+    let mut back: Parts<'_, COUNT> = from_fn(|_| Default::default());
+    let front = from_fn(|part| {
+        let (front, rest) = take(&mut parts[part]).split_at_mut(len / 2);
+        back[part] = rest;
+        front
+    });
+    let (front, back) = cancel
+        .join(|| pass(front, node, twiddles, cancel, step), || pass(back, node, twiddles, cancel, step));
     front.and(back)
+}
+
+/// A polynomial p + q y + r y^2, as p + q + r, p - q + r and p + i q - r.
+fn split_thirds([a, b, c]: Thirds<'_>, _root: usize, twiddles: &Twiddles) {
+    let i = twiddles.at(1);
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for ((a, b), c) in a.iter_mut().zip(b).zip(c) {
+                let (sum, difference) = (a.plus(*c).reduced(), a.minus(*c).reduced());
+                let (odd, turned) = (b.reduced(), b.times(i));
+                (*a, *b, *c) = (sum.plus(odd), sum.minus(odd), difference.plus(turned));
+            }
+        },
+    );
+}
+
+fn unite_thirds([a, b, c]: Thirds<'_>, _root: usize, twiddles: &Twiddles) {
+    let i = twiddles.at(1);
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for ((a, b), c) in a.iter_mut().zip(b).zip(c) {
+                let (sum, odd) = (a.plus(*b).reduced(), a.minus(*b).reduced());
+                let difference = c.plus(*c).minus(odd.times(i)).reduced();
+                (*a, *b, *c) = (sum.plus(difference), odd.plus(odd), sum.minus(difference));
+            }
+        },
+    );
 }
 
 fn split_quarters(quarters: Quarters<'_>, node: usize, twiddles: &Twiddles) {

@@ -108,12 +108,21 @@ static REMAINDERS: LazyLock<Remainders> = LazyLock::new(|| {
     }
 });
 
-/// Writes the natural whose coefficients these are, times `scale`, to `limbs`, which it fits.
+/// What residues are multiplied by for [`gather`], if the coefficients are `scale` times as large as they should be.
+pub(super) fn factors(scale: u64) -> Lanes {
+    REMAINDERS.residues.times(Lanes::splat(scale as f64)).reduced().inverse()
+}
+
+/// Writes the natural whose coefficients these are, over the scale that `factors` is for, to `limbs`, which it fits.
 ///
 /// # Errors
 /// `cancelled` or `timeout`.
-pub(super) fn gather(x: &[Lanes], scale: u64, limbs: &mut [u64], cancel: &Cancel) -> Result<(), TaskError> {
-    let factors = REMAINDERS.residues.times(Lanes::splat(scale as f64)).reduced().inverse();
+pub(super) fn gather(
+    x: &[Lanes],
+    factors: Lanes,
+    limbs: &mut [u64],
+    cancel: &Cancel,
+) -> Result<(), TaskError> {
     part(x, factors, limbs, cancel).map(drop)
 }
 
