@@ -88,12 +88,12 @@ impl<R: Records> Shared<'_, R> {
     }
 }
 
-/// Sorts the input to `output`, after what has been written to it. Returns how many bytes that were.
+/// Sorts the input to `output`, after what has been written to it.
 ///
 /// # Errors
 /// `too-large`: a line does not fit. What stands in the way of reading, of a temporary file, or of the output.
 /// `cancelled` or `timeout`.
-pub fn sort<R: Records>(job: Job<R>, output: &mut Stream, cancel: &Cancel) -> Result<u64, TaskError> {
+pub fn sort<R: Records>(job: Job<R>, output: &mut Stream, cancel: &Cancel) -> Result<(), TaskError> {
     let Job { records, input, name, scratch, budget, verify } = job;
     let shared = Shared { records, budget, cancel, hasher: verify.then(RandomState::new) };
     let chunks = Chunks { records, budget, input, name, rest: Vec::new() };
@@ -112,7 +112,7 @@ pub fn sort<R: Records>(job: Job<R>, output: &mut Stream, cancel: &Cancel) -> Re
     if sum != runs.sum {
         return Err(merge::wrong("its records are not those that were read"));
     }
-    Ok(runs.len())
+    Ok(())
 }
 
 /// The memory of each thread. The system gives it as it is used.

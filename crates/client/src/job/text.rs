@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, Seek, SeekFrom},
+    io::{self, Read, Seek, SeekFrom},
     os::fd::AsFd,
     path::Path,
 };
@@ -36,10 +36,34 @@ pub fn left(mut file: &File) -> io::Result<Option<u64>> {
     Ok(if about.is_file() { Some(about.len().saturating_sub(file.stream_position()?)) } else { None })
 }
 
+/// What a file has, to its end, if it has at least as many bytes as were [`left`].
+pub struct Whole<R> {
+    file: R,
+    missing: u64,
+}
+
+impl<R> Whole<R> {
+    /// A file that had `left` bytes when it was opened, if it said so.
+    pub fn new(file: R, left: Option<u64>) -> Self {
+        Self { file, missing: left.unwrap_or_default() }
+    }
+}
+
+impl<R: Read> Read for Whole<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(into)?;
+        if read == 0 && !into.is_empty() && self.missing > 0 {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it became shorter while it was read"));
+        }
+        self.missing = self.missing.saturating_sub(read as u64);
+        Ok(read)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{fs, io::Read};
+    use std::fs;
 
     #[test]
     fn what_was_read_is_not_left() {
@@ -52,5 +76,19 @@ mod tests {
         assert_eq!(left(&file).unwrap(), Some(1));
         assert_eq!(left(&open(Path::new("/dev/null")).unwrap()).unwrap(), None);
         assert_eq!(open(home.path()).unwrap_err().kind(), io::ErrorKind::IsADirectory);
+    }
+
+    #[test]
+    fn what_became_shorter_since_it_was_opened_is_no_whole_text() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("lines");
+        fs::write(&path, "b\na\n").unwrap();
+        for (now, whole) in [("b\na\n", true), ("b\na\nc\n", true), ("b\na", false), ("", false)] {
+            let file = open(&path).unwrap();
+            fs::write(&path, now).unwrap();
+            let mut text = String::new();
+            let read = Whole::new(file, Some(4)).read_to_string(&mut text);
+            assert_eq!(read.is_ok(), whole, "{now:?}");
+        }
     }
 }

@@ -133,23 +133,15 @@ impl Input {
         match content {
             Content::Numbers { number, count } => {
                 output.write(&encode(number, &[count]))?;
+                let bytes = count.saturating_mul(8);
                 // Not what is appended meanwhile.
-                let input = Box::new(file.take(count.saturating_mul(8)));
-                let job = Job {
-                    records: Numbers { number, descending },
-                    input,
-                    name: name.clone(),
-                    scratch,
-                    budget,
-                    verify,
-                };
-                if sort(job, &mut output, cancel)? != count.saturating_mul(8) {
-                    let name = name.display();
-                    return Err(TaskError::invalid_input(format!("{name} became shorter while it was read")));
-                }
+                let input = Box::new(text::Whole::new(file.take(bytes), Some(bytes)));
+                let job =
+                    Job { records: Numbers { number, descending }, input, name, scratch, budget, verify };
+                sort(job, &mut output, cancel)?;
             }
-            Content::Lines(_) => {
-                let input = refused_npy(&name, file)?;
+            Content::Lines(left) => {
+                let input = refused_npy(&name, text::Whole::new(file, left))?;
                 sort(
                     Job { records: Lines { descending }, input, name, scratch, budget, verify },
                     &mut output,
@@ -162,7 +154,7 @@ impl Input {
 }
 
 /// What is not numbers by another name.
-fn refused_npy(name: &Path, mut file: File) -> Result<Box<dyn Read + Send>, TaskError> {
+fn refused_npy(name: &Path, mut file: impl Read + Send + 'static) -> Result<Box<dyn Read + Send>, TaskError> {
     let mut head = Vec::new();
     let read = (&mut file).take(MAGIC.len() as u64).read_to_end(&mut head);
     read.map_err(|error| cannot_read(name, &error))?;

@@ -30,13 +30,6 @@ pub(super) struct Runs {
     pub(super) sum: Sum,
 }
 
-impl Runs {
-    /// How many bytes, all in all.
-    pub(super) fn len(&self) -> u64 {
-        self.runs.iter().map(|run| run.range.end - run.range.start).sum()
-    }
-}
-
 /// What is still to be read, and where in the temporary file it goes.
 struct Source<R> {
     chunks: Chunks<R>,

@@ -79,7 +79,7 @@ const MERGED: f64 = 2e8;
 /// bits it takes how much longer: as measured from 10^6 to 2 * 10^7. It is more than n log n, because memory is slower
 /// than caches.
 const CORE: f64 = 0.067;
-const TEXT: f64 = 0.295;
+const TEXT: f64 = 0.272;
 const MILLION: f64 = 1.85e7;
 const GROWTH: f64 = 1.093;
 

@@ -107,11 +107,14 @@ pub fn file(input: &Path, output: &Path) -> Result<File, TaskError> {
         |error: io::Error| TaskError::invalid_input(format!("cannot read {}: {error}", input.display()));
     let file = text::open(input).map_err(cannot)?;
     // Before any of it is read. A pipe does not say how much will come.
-    if text::left(&file).map_err(cannot)?.is_some_and(|left| left >= MAX_MESSAGE) {
+    let left = text::left(&file).map_err(cannot)?;
+    if left.is_some_and(|left| left >= MAX_MESSAGE) {
         return Err(too_large(input));
     }
     let mut text = Vec::new();
-    file.take(MAX_MESSAGE).read_to_end(&mut text).map_err(cannot)?;
+    // With room for the end of the last line: text that grows is there twice for a while.
+    text.try_reserve_exact(left.unwrap_or_default() as usize + 1).map_err(|error| cannot(error.into()))?;
+    text::Whole::new(file, left).take(MAX_MESSAGE).read_to_end(&mut text).map_err(cannot)?;
     if text.len() as u64 >= MAX_MESSAGE {
         return Err(too_large(input));
     }

@@ -1,16 +1,19 @@
 //! The decimal text of large naturals, in quasi-linear time, piece by piece, on as many threads as are idle.
 //!
-//! First a number is divided by a power of ten that leaves half of its digits on either side: by the inverse of 5^d, by
-//! Newton's method (Brent and Zimmermann, "Modern computer arithmetic", section 4.2), which is half as long as the number.
+//! First a number is divided by a power of ten that leaves half of its digits on either side: by the inverse of 5^d,
+//! by Newton's method (Brent and Zimmermann, "Modern computer arithmetic", section 4.2), which is half as long as the
+//! number.
 //!
-//! Then each half, of d digits, is taken for the fraction that is half a unit above it, over 10^d, by the same inverse. The
-//! fraction cut short has the first k digits; times 10^k, less its whole part, it has the others. That is one
-//! multiplication for each halving, where division takes two even with inverses at hand (Bernstein, "Scaled remainder
-//! trees", 2004), and all fractions of one length are multiplied by the same power. 10^k is 5^k shifted, and what the shift
-//! makes whole is dropped before the multiplication. Few digits are read off by multiplying with 10^19 again and again.
+//! Then each half, of d digits, is taken for the fraction that is half a unit above it, over 10^d, by the same
+//! inverse. The fraction cut short has the first k digits; times 10^k, less its whole part, it has the others. That is
+//! one multiplication for each halving, where division takes two even with inverses at hand (Bernstein, "Scaled
+//! remainder trees", 2004), and all fractions of one length are multiplied by the same power. 10^k is 5^k shifted, and
+//! what the shift makes whole is dropped before the multiplication. Few digits are read off by multiplying with 10^19
+//! again and again.
 //!
-//! Fractions keep [`GUARD`] bits more than their digits need. Each step's rounding is below a unit or two of the last,
-//! and there are some tens of steps, so that the half a unit keeps every fraction away from where digits change.
+//! Fractions keep [`GUARD`] bits more than their digits need, so that half a unit is 2^63 of the last bit's or more.
+//! Each step is wrong by some thousands of these at most, and there are some tens of steps: no fraction comes near to
+//! where digits change.
 
 use super::multiply::{Factor, product, square};
 use crate::cancel::Cancel;
@@ -62,7 +65,7 @@ pub(super) fn write(
         return sink(number.to_string().as_bytes());
     }
     let mut ladder = ladder(digits.div_ceil(2), cancel)?;
-    let Some(half) = ladder.pop() else { return Ok(()) };
+    let Some(half) = ladder.pop() else { unreachable!("half of so many digits are more than the fewest") };
     let digits = half.digits;
     let [high, low] = halves(number, half, cancel)?;
     let ladder: Vec<Level> =
@@ -158,7 +161,7 @@ fn halves(number: &Natural, power: Power, cancel: &Cancel) -> Result<[Natural; 2
     let length = five.significant_bits();
     // So far below that it is certainly not above.
     let inverse = inverse(&five, bits, cancel)? - Natural::from(16u32);
-    let inverse = Factor::of(inverse, bits + GUARD, cancel)?;
+    let inverse = Factor::of(inverse, bits, cancel)?;
     let whole = number >> twos;
     // What is cut off here, and what is left out of the inverse, make less than 2^-58: too small by one at most.
     let mut first = inverse.times(&(&whole >> (length - GUARD)), cancel)? >> (bits + GUARD);
@@ -167,6 +170,7 @@ fn halves(number: &Natural, power: Power, cancel: &Cancel) -> Result<[Natural; 2
         first += Natural::ONE;
         rest -= &five;
     }
+    cancel.check()?;
     let last = (rest << twos) + number.mod_power_of_2(twos);
     // 10^-d is 2^-d times the inverse, which is to be taken 2^-(length + bits) times.
     let fraction = |number: &Natural| {
@@ -234,9 +238,6 @@ fn pieces(
             pieces(high, power.digits, smaller, room, cancel, sink)?;
             pieces(low, rest, smaller, room, cancel, sink)
         }
-        Some((power, smaller)) if digits <= power.digits && !smaller.is_empty() => {
-            pieces(fraction, digits, smaller, room, cancel, sink)
-        }
         _ => {
             room.resize(digits, b'0');
             fill(fraction, ladder, room, cancel)?;
@@ -260,7 +261,6 @@ fn fill(fraction: Natural, ladder: &[Level], text: &mut [u8], cancel: &Cancel) -
                 cancel.join(|| fill(high, smaller, first, cancel), || fill(low, smaller, rest, cancel));
             first.and(rest)
         }
-        Some((_, smaller)) if text.len() > LEAF => fill(fraction, smaller, text, cancel),
         _ => {
             read_off(&fraction, text);
             Ok(())
@@ -333,15 +333,16 @@ mod tests {
 
     #[test]
     fn runs_of_nines_and_zeros_are_written_out() {
-        for digits in
-            [1, 2, 19, LEAF - 1, LEAF, LEAF + 1, 2 * LEAF, 2 * LEAF + 1, 16 * LEAF - 7, 50_000, PIECE + 5]
-        {
+        for digits in [1, 2, 19, LEAF - 1, LEAF, LEAF + 1, 2 * LEAF, 2 * LEAF + 1, 16 * LEAF - 7, 50_000] {
             let power = Natural::from(10u32).pow(digits as u64);
             assert!(text(&power) == format!("1{}", "0".repeat(digits)), "{digits}");
             assert!(text(&(&power - Natural::ONE)) == "9".repeat(digits), "{digits}");
             assert!(text(&(power + Natural::ONE)) == format!("1{}1", "0".repeat(digits - 1)), "{digits}");
         }
         assert_eq!(text(&Natural::ZERO), "0");
+        let digits = 2 * PIECE + 5;
+        let power = Natural::from(10u32).pow(digits as u64);
+        assert!(text(&(power - Natural::ONE)) == "9".repeat(digits), "several pieces");
     }
 
     #[test]

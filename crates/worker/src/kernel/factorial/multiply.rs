@@ -99,13 +99,13 @@ pub(super) struct Factor {
 struct Kept {
     twiddles: Twiddles,
     values: Vec<Lanes>,
-    /// What [`words::gather`] takes.
-    factors: Lanes,
+    /// What a product's coefficients are multiplied by when they are read.
+    weights: Lanes,
 }
 
 impl Factor {
-    /// `number`, to be multiplied by numbers of up to `bits` bits. Its values take 4 to 7 times as much memory as a
-    /// product.
+    /// `number`, to be multiplied by numbers of up to `bits` bits. What is kept takes 4 to 7 times as much memory
+    /// as a product.
     ///
     /// # Errors
     /// As [`product`].
@@ -126,7 +126,7 @@ impl Factor {
                 let mut x = values(other_limbs, kept.values.len(), &kept.twiddles, cancel)?;
                 pointwise(&mut x, &kept.values, cancel)?;
                 transform::backward(&mut x, &kept.twiddles, cancel)?;
-                natural(&x, kept.factors, own + other_limbs.len(), cancel)
+                natural(&x, kept.weights, own + other_limbs.len(), cancel)
             }
             _ => product(&self.number, other, cancel),
         }
@@ -139,7 +139,7 @@ impl Kept {
         let length = transform::length(words::count(limbs.len()) + words::count(others));
         let twiddles = Twiddles::of(length, cancel)?;
         let values = values(limbs, length, &twiddles, cancel)?;
-        Ok(Self { twiddles, values, factors: words::factors(transform::scale(length)) })
+        Ok(Self { twiddles, values, weights: words::weights(transform::scale(length)) })
     }
 }
 
@@ -160,7 +160,7 @@ fn convolution(a: &[u64], b: Option<&[u64]>, cancel: &Cancel) -> Result<Natural,
     }
     transform::backward(&mut x, &twiddles, cancel)?;
     drop(twiddles);
-    natural(&x, words::factors(transform::scale(length)), limbs, cancel)
+    natural(&x, words::weights(transform::scale(length)), limbs, cancel)
 }
 
 /// The values of the polynomial that these limbs are.
@@ -178,10 +178,10 @@ fn values(
 }
 
 /// The natural of so many limbs whose coefficients came back from a transform.
-fn natural(x: &[Lanes], factors: Lanes, limbs: usize, cancel: &Cancel) -> Result<Natural, TaskError> {
+fn natural(x: &[Lanes], weights: Lanes, limbs: usize, cancel: &Cancel) -> Result<Natural, TaskError> {
     let mut product = reserved(limbs)?;
     product.resize(limbs, 0);
-    words::gather(x, factors, &mut product, cancel)?;
+    words::gather(x, weights, &mut product, cancel)?;
     Ok(Natural::from_owned_limbs_asc(product))
 }
 
@@ -277,9 +277,14 @@ mod tests {
         for threads in [1, 4] {
             let cancel = Cancel::new().helped_by(&Cores::new(threads));
             // Both kinds of lengths, on both sides of where threads share, and the largest coefficients there are.
-            for (a, b) in
-                [(1000, 1), (23_000, 23_000), (60_000, 70_000), (100_000, 3_000), (190_000, 200_000)]
-            {
+            for (a, b) in [
+                (3_000, 1),
+                (15_000, 15_000),
+                (23_000, 23_000),
+                (45_000, 45_000),
+                (60_000, 70_000),
+                (190_000, 200_000),
+            ] {
                 let (x, y) = (made(a, 1), made(b, 2));
                 assert!(multiply(&x, &y, &NONE, &cancel).unwrap() == &x * &y, "{a} x {b}");
                 let factor = Factor::of(y.clone(), 64 * a, &cancel).unwrap();

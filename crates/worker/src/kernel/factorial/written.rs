@@ -8,8 +8,8 @@ use sgdt_proto::task::TaskError;
 /// How many bytes are written at a time.
 const PIECE: usize = 1 << 16;
 
-/// How many times as much memory as a natural has bytes it takes at most to write it in decimal. How much it is depends on
-/// how well the number fits a transform's length.
+/// How many times as much memory as a natural has bytes it takes at most to write it in decimal. How much it is depends
+/// on how well the number fits a transform's length.
 pub const DECIMAL_MEMORY: u64 = 20;
 
 /// A natural with some of its twos apart: `core` * 2^`twos`.

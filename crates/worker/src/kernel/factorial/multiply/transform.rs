@@ -217,7 +217,8 @@ fn each(
     front.and(back)
 }
 
-/// Does something with two nodes and with the children of the one between them, so that two threads have as much to do.
+/// Does something with two nodes and with the grandchildren of the one between them, so that two threads have as much
+/// to do.
 fn one_and_a_half_each(
     a: &mut [Lanes],
     [b0, b1, b2, b3]: Quarters<'_>,
@@ -239,6 +240,9 @@ fn both(
     cancel: &Cancel,
     node: impl Fn(&mut [Lanes], usize) -> Result<(), TaskError> + Sync,
 ) -> Result<(), TaskError> {
+    if a.len() < SHARED {
+        return node(a, first).and_then(|()| node(b, second));
+    }
     let (a, b) = cancel.join(|| node(a, first), || node(b, second));
     a.and(b)
 }

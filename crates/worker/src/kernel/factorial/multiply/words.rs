@@ -109,31 +109,31 @@ static REMAINDERS: LazyLock<Remainders> = LazyLock::new(|| {
 });
 
 /// What residues are multiplied by for [`gather`], if the coefficients are `scale` times as large as they should be.
-pub(super) fn factors(scale: u64) -> Lanes {
+pub(super) fn weights(scale: u64) -> Lanes {
     REMAINDERS.residues.times(Lanes::splat(scale as f64)).reduced().inverse()
 }
 
-/// Writes the natural whose coefficients these are, over the scale that `factors` is for, to `limbs`, which it fits.
+/// Writes the natural whose coefficients these are, over the scale that `weights` are for, to `limbs`, which it fits.
 ///
 /// # Errors
 /// `cancelled` or `timeout`.
 pub(super) fn gather(
     x: &[Lanes],
-    factors: Lanes,
+    weights: Lanes,
     limbs: &mut [u64],
     cancel: &Cancel,
 ) -> Result<(), TaskError> {
-    part(x, factors, limbs, cancel).map(drop)
+    part(x, weights, limbs, cancel).map(drop)
 }
 
-fn part(x: &[Lanes], factors: Lanes, limbs: &mut [u64], cancel: &Cancel) -> Result<Tail, TaskError> {
+fn part(x: &[Lanes], weights: Lanes, limbs: &mut [u64], cancel: &Cancel) -> Result<Tail, TaskError> {
     cancel.check()?;
     let groups = limbs.len().div_ceil(LIMBS);
     if groups * GROUP > SHARED {
         let (low, high) = limbs.split_at_mut(groups / 2 * LIMBS);
         let (front, back) = x.split_at(groups / 2 * GROUP);
         let (tail, end) =
-            cancel.join(|| part(front, factors, low, cancel), || part(back, factors, high, cancel));
+            cancel.join(|| part(front, weights, low, cancel), || part(back, weights, high, cancel));
         let mut end = end?;
         if add(high, &tail?) {
             add(&mut end, &[1]);
@@ -151,7 +151,7 @@ fn part(x: &[Lanes], factors: Lanes, limbs: &mut [u64], cancel: &Cancel) -> Resu
                 sum[..tail.len()].copy_from_slice(&tail);
                 for (index, x) in x.iter().enumerate() {
                     let (place, shift) = (index * COEFFICIENT / 64, index * COEFFICIENT % 64);
-                    add_shifted(&mut sum[place..place + 8], number(*x, factors, remainders), shift);
+                    add_shifted(&mut sum[place..place + 8], number(*x, weights, remainders), shift);
                 }
                 limbs.copy_from_slice(&sum[..limbs.len()]);
                 tail.copy_from_slice(&sum[LIMBS..LIMBS + size_of::<Tail>() / 8]);
@@ -163,8 +163,8 @@ fn part(x: &[Lanes], factors: Lanes, limbs: &mut [u64], cancel: &Cancel) -> Resu
 
 /// The number with these residues, times the cofactors' and the scale's.
 #[inline(always)]
-fn number(residues: Lanes, factors: Lanes, remainders: &Remainders) -> [u64; 7] {
-    let terms = residues.times(factors).words();
+fn number(residues: Lanes, weights: Lanes, remainders: &Remainders) -> [u64; 7] {
+    let terms = residues.times(weights).words();
     // The sum exceeds a multiple of the modulus by the number, which is far below half the modulus.
     let mut multiple = 0.0;
     for (term, inverse) in terms.into_iter().zip(INVERSES) {
