@@ -91,14 +91,15 @@ impl Input {
         /// The range of each key, where they are cut into ranges; what the kernel takes for each line.
         const RANGE: u64 = size_of::<u16>() as u64;
         const LINE: u64 = 32;
-        // Twice the keys, before and after, and what each of them takes.
+        // Twice the keys, before and after, and what each of them takes. Of lines, which come back as others, some of what
+        // the first copy had is not used again at once: up to half of it.
         let twice = |bytes: u64| (bytes < MAX_MESSAGE).then_some(2 * bytes).filter(|&twice| twice <= memory);
         let needed = match self.content {
             Content::Numbers { count, .. } => {
                 twice(count.saturating_mul(8)).map(|twice| twice + RANGE * count)
             }
             Content::Lines(bytes) => match bytes.and_then(twice) {
-                Some(twice) => Some(twice + (RANGE + LINE) * self.count_lines()?),
+                Some(twice) => Some(twice + twice / 4 + (RANGE + LINE) * self.count_lines()?),
                 None => None,
             },
         };

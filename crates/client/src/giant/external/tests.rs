@@ -240,3 +240,16 @@ fn a_file_that_becomes_shorter_is_not_sorted_in_part() {
         assert_eq!(fs::read(&out).unwrap(), b"old");
     }
 }
+
+#[test]
+fn what_a_sort_in_memory_takes_is_counted() {
+    let home = tempfile::tempdir().unwrap();
+    let numbers = [encode(Number::I64, &[2]), vec![7; 16]].concat();
+    // Two and a half times the bytes and 34 for each of two lines, or twice the bytes and 2 for each number.
+    for (name, content, takes) in [("lines", b"bb\naa".to_vec(), 80), ("list.npy", numbers, 36)] {
+        let path = home.path().join(name);
+        fs::write(&path, &content).unwrap();
+        let input = Input::open(&path).unwrap();
+        assert_eq!((input.fits(takes), input.fits(takes - 1)), (Ok(true), Ok(false)), "{name}");
+    }
+}
