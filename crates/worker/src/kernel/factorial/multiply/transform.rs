@@ -287,6 +287,7 @@ fn split_thirds([a, b, c]: Thirds<'_>, _root: usize, twiddles: &Twiddles) {
     );
 }
 
+/// The polynomial that these are the values of, times four.
 fn unite_thirds([a, b, c]: Thirds<'_>, _root: usize, twiddles: &Twiddles) {
     let i = twiddles.at(1);
     Arch::new().dispatch(
