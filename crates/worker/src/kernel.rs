@@ -15,7 +15,7 @@ use wrong::Spoiler;
 
 mod diagnostics;
 pub mod factorial;
-mod fetch;
+pub mod fetch;
 pub mod matmul;
 pub mod sort;
 mod wrong;

@@ -2,8 +2,9 @@
 //! multiplied, so that a second pass would cost as much again.
 
 use pulp::{Arch, Simd, WithSimd};
-use sgdt_proto::kind::matmul::{Element, Real};
-use std::ops::Range;
+use sgdt_proto::kind::matmul::Real;
+use sgdt_worker::kernel::fetch::fetch;
+use std::{ops::Range, slice};
 
 /// How many vectors are multiplied at a time.
 pub(super) const AT_ONCE: usize = 2;
@@ -27,6 +28,18 @@ pub(super) struct Columns<'a, T> {
     pub(super) stride: usize,
     /// Which ones.
     pub(super) range: Range<usize>,
+}
+
+impl<T> Columns<'_, T> {
+    /// These columns of some of the matrix's rows.
+    #[inline(always)]
+    fn rows_of<'b, const N: usize>(&self, rows: &'b [T]) -> [&'b [T]; N] {
+        let mut some = [&[][..]; N];
+        for (some, row) in some.iter_mut().zip(rows.chunks_exact(self.stride)) {
+            *some = &row[self.range.clone()];
+        }
+        some
+    }
 }
 
 /// What these columns make of `vectors` and, by their elements' magnitudes, of `bound`.
@@ -57,8 +70,14 @@ impl<T: Real> WithSimd for Pass<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        // As many rows as their sums, and what is read for all of them, have registers.
-        if self.bound.is_some() { self.rows::<S, 3>(simd) } else { self.rows::<S, 4>(simd) }
+        let long = size_of::<T>() * self.columns.range.len() > LONG;
+        match self.bound {
+            // As many rows as their sums, and what is read for all of them, have registers.
+            Some(_) if long => self.rows::<S, 3>(simd),
+            None if long => self.rows::<S, 4>(simd),
+            // What is fetched for the next ones is soon wanted.
+            _ => self.rows::<S, 2>(simd),
+        }
     }
 }
 
@@ -70,31 +89,30 @@ impl<T: Real> Pass<'_, T> {
         let Columns { matrix, stride, range } = self.columns;
         let groups = matrix.chunks_exact(N * stride);
         let rest = groups.remainder();
+        let mut ahead = groups.clone().skip(1);
         for group in groups {
-            let mut rows = [&[][..]; N];
-            for (row, of_group) in rows.iter_mut().zip(group.chunks_exact(*stride)) {
-                *row = &of_group[range.clone()];
-            }
-            self.multiply(simd, rows);
+            let rows = self.columns.rows_of(group);
+            let next = ahead.next().map_or([&[][..]; N], |group| self.columns.rows_of(group));
+            self.multiply(simd, rows, next);
         }
         for row in rest.chunks_exact(*stride) {
-            self.multiply(simd, [&row[range.clone()]]);
+            self.multiply(simd, [&row[range.clone()]], [&[]]);
         }
     }
 
-    /// Some rows' part of the image.
+    /// Some rows' part of the image. Those that come next are fetched.
     #[inline(always)]
-    fn multiply<S: Simd, const N: usize>(&mut self, simd: S, rows: [&[T]; N]) {
+    fn multiply<S: Simd, const N: usize>(&mut self, simd: S, rows: [&[T]; N], next: [&[T]; N]) {
         let mut bound = self.bound;
         for (vectors, image) in self.vectors.iter().zip(&mut self.image.vectors) {
             // With the first of them.
             let sums = match bound.take() {
                 Some(bound) => {
-                    let (sums, magnitudes) = products::<S, T, N, true>(simd, rows, vectors, bound);
+                    let (sums, magnitudes) = products::<S, T, N, true>(simd, rows, next, vectors, bound);
                     self.image.bound.extend(magnitudes);
                     sums
                 }
-                None => products::<S, T, N, false>(simd, rows, vectors, &[]).0,
+                None => products::<S, T, N, false>(simd, rows, next, vectors, &[]).0,
             };
             for sums in sums {
                 for (all, sum) in image.iter_mut().zip(sums) {
@@ -105,54 +123,56 @@ impl<T: Real> Pass<'_, T> {
     }
 }
 
-/// How many elements of a row are taken for doubles at a time.
-const CHUNK: usize = 64;
-
 /// The products of each row with each vector, and of its magnitudes with the bound if that is asked for.
 #[inline(always)]
 fn products<S: Simd, T: Real, const N: usize, const BOUND: bool>(
     simd: S,
     rows: [&[T]; N],
-    vectors: &Vectors,
+    next: [&[T]; N],
+    [x, y]: &Vectors,
     bound: &[f64],
 ) -> ([[f64; AT_ONCE]; N], [f64; N]) {
     let zero = simd.splat_f64s(0.0);
     let (mut sums, mut magnitudes) = ([[zero; AT_ONCE]; N], [zero; N]);
     let (mut last, mut last_magnitudes) = ([[0.0; AT_ONCE]; N], [0.0; N]);
-    let mut room = [[0.0; CHUNK]; N];
-    for start in (0..rows[0].len()).step_by(CHUNK) {
-        let end = rows[0].len().min(start + CHUNK);
-        let mut elements = [&[][..]; N];
-        for ((some, room), row) in elements.iter_mut().zip(&mut room).zip(rows) {
-            *some = in_doubles(&row[start..end], room);
-        }
-        // All of one length, so that no index is checked.
-        let count = (end - start) / S::F64_LANES;
-        let mut wide = [&[][..]; N];
-        for (wide, some) in wide.iter_mut().zip(elements) {
-            *wide = &S::as_simd_f64s(some).0[..count];
-        }
-        let x = &S::as_simd_f64s(&vectors[0][start..end]).0[..count];
-        let y = &S::as_simd_f64s(&vectors[1][start..end]).0[..count];
-        let most = if BOUND { &S::as_simd_f64s(&bound[start..end]).0[..count] } else { &[] };
-        for at in 0..count {
-            for row in 0..N {
-                let element = wide[row][at];
-                sums[row][0] = simd.mul_add_e_f64s(element, x[at], sums[row][0]);
-                sums[row][1] = simd.mul_add_e_f64s(element, y[at], sums[row][1]);
-                if BOUND {
-                    magnitudes[row] = simd.mul_add_e_f64s(simd.abs_f64s(element), most[at], magnitudes[row]);
+    // All of one length, so that no index is checked.
+    let len = rows[0].len();
+    let count = len / S::F64_LANES;
+    let mut elements = [&[][..]; N];
+    for (elements, row) in elements.iter_mut().zip(rows) {
+        *elements = &row[..len];
+    }
+    let (wide_x, last_x) = S::as_simd_f64s(&x[..len]);
+    let (wide_y, last_y) = S::as_simd_f64s(&y[..len]);
+    let (wide_bound, last_bound) = if BOUND { S::as_simd_f64s(&bound[..len]) } else { (&[][..], &[][..]) };
+    let (wide_x, wide_y) = (&wide_x[..count], &wide_y[..count]);
+    let wide_bound = if BOUND { &wide_bound[..count] } else { &[] };
+    for at in 0..count {
+        let start = at * S::F64_LANES;
+        if start % (LINE / size_of::<T>()) == 0 {
+            for row in next {
+                if let Some(element) = row.get(start) {
+                    fetch(element);
                 }
             }
         }
-        for column in count * S::F64_LANES..end - start {
-            for row in 0..N {
-                let element = elements[row][column];
-                last[row][0] += element * vectors[0][start + column];
-                last[row][1] += element * vectors[1][start + column];
-                if BOUND {
-                    last_magnitudes[row] += element.abs() * bound[start + column];
-                }
+        for row in 0..N {
+            let element = in_doubles(simd, &elements[row][start..start + S::F64_LANES]);
+            sums[row][0] = simd.mul_add_e_f64s(element, wide_x[at], sums[row][0]);
+            sums[row][1] = simd.mul_add_e_f64s(element, wide_y[at], sums[row][1]);
+            if BOUND {
+                magnitudes[row] =
+                    simd.mul_add_e_f64s(simd.abs_f64s(element), wide_bound[at], magnitudes[row]);
+            }
+        }
+    }
+    for (at, column) in (count * S::F64_LANES..len).enumerate() {
+        for row in 0..N {
+            let element: f64 = elements[row][column].into();
+            last[row][0] += element * last_x[at];
+            last[row][1] += element * last_y[at];
+            if BOUND {
+                last_magnitudes[row] += element.abs() * last_bound[at];
             }
         }
     }
@@ -165,18 +185,21 @@ fn products<S: Simd, T: Real, const N: usize, const BOUND: bool>(
     (last, last_magnitudes)
 }
 
-/// These elements as doubles, in as much room unless they are doubles already.
+/// How many bytes come from memory at a time, at least.
+const LINE: usize = 64;
+
+/// Rows of more bytes are long enough for the processor to fetch them ahead by itself, for the most part.
+const LONG: usize = 4096;
+
+/// As many elements as a vector has lanes, as doubles: in registers, where the compiler knows how many there are.
 #[inline(always)]
-fn in_doubles<'a, T: Real>(elements: &'a [T], room: &'a mut [f64]) -> &'a [f64] {
-    match T::ELEMENT {
-        Element::F64 => bytemuck::cast_slice(elements),
-        Element::F32 => {
-            for (wide, &element) in room.iter_mut().zip(elements) {
-                *wide = element.into();
-            }
-            &room[..elements.len()]
-        }
+fn in_doubles<S: Simd, T: Real>(simd: S, elements: &[T]) -> S::f64s {
+    let mut wide = simd.splat_f64s(0.0);
+    let lanes: &mut [f64] = bytemuck::cast_slice_mut(slice::from_mut(&mut wide));
+    for (lane, &element) in lanes.iter_mut().zip(elements) {
+        *lane = element.into();
     }
+    wide
 }
 
 #[cfg(test)]
