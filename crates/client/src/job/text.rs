@@ -41,17 +41,24 @@ pub fn left(mut file: &File) -> io::Result<Option<u64>> {
 pub struct Whole {
     file: File,
     missing: u64,
+    exact: bool,
 }
 
 impl Whole {
     /// A file that had `left` bytes when it was opened, if it said so.
     pub fn new(file: File, left: Option<u64>) -> Self {
-        Self { file, missing: left.unwrap_or_default() }
+        Self { file, missing: left.unwrap_or_default(), exact: false }
+    }
+
+    /// A file that has so many bytes by what was read of it: any end before them is too early.
+    pub fn exactly(file: File, bytes: u64) -> Self {
+        Self { file, missing: bytes, exact: true }
     }
 
     /// Whether it has less now. Some of the system's own files always end before they say.
     fn is_shorter(&mut self) -> io::Result<bool> {
-        Ok(self.file.metadata()?.len() < self.file.stream_position()?.saturating_add(self.missing))
+        Ok(self.exact
+            || self.file.metadata()?.len() < self.file.stream_position()?.saturating_add(self.missing))
     }
 }
 
@@ -92,6 +99,9 @@ mod tests {
         let mut text = String::new();
         Whole::new(file, left).read_to_string(&mut text).unwrap();
         assert!(text.starts_with('0'), "{text:?}");
+        let file = open(Path::new("/sys/devices/system/cpu/online")).unwrap();
+        let more = text.len() as u64 + 1;
+        assert!(Whole::exactly(file, more).read_to_string(&mut text).is_err());
     }
 
     #[test]

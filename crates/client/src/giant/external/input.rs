@@ -136,7 +136,7 @@ impl Input {
                 output.write(&encode(number, &[count]))?;
                 let bytes = count.saturating_mul(8);
                 // Not what is appended meanwhile.
-                let input = Box::new(text::Whole::new(file, Some(bytes)).take(bytes));
+                let input = Box::new(text::Whole::exactly(file, bytes).take(bytes));
                 let job =
                     Job { records: Numbers { number, descending }, input, name, scratch, budget, verify };
                 sort(job, &mut output, cancel)?;

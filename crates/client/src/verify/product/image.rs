@@ -219,6 +219,9 @@ mod tests {
             (3, 64, 0..64),
             (5, 150, 9..142),
             (4, 131, 0..131),
+            // Rows longer than those that are taken two at a time, of floats too.
+            (7, 1031, 0..1031),
+            (9, 1100, 3..1100),
         ] {
             let matrix: Vec<f64> = (0..rows * stride).map(|i| i as f64 - 20.0).collect();
             let columns = range.len();
