@@ -15,6 +15,7 @@ use wrong::Spoiler;
 
 mod diagnostics;
 pub mod factorial;
+#[doc(hidden)]
 pub mod fetch;
 pub mod matmul;
 pub mod sort;

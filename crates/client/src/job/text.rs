@@ -55,8 +55,8 @@ impl Whole {
         Self { file, missing: bytes, exact: true }
     }
 
-    /// Whether it has less now. Some of the system's own files always end before they say.
-    fn is_shorter(&mut self) -> io::Result<bool> {
+    /// Whether an end here is too early. Some of the system's own files always end before they say.
+    fn ended_early(&mut self) -> io::Result<bool> {
         Ok(self.exact
             || self.file.metadata()?.len() < self.file.stream_position()?.saturating_add(self.missing))
     }
@@ -65,7 +65,7 @@ impl Whole {
 impl Read for Whole {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let read = self.file.read(into)?;
-        if read == 0 && !into.is_empty() && self.missing > 0 && self.is_shorter()? {
+        if read == 0 && !into.is_empty() && self.missing > 0 && self.ended_early()? {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it became shorter while it was read"));
         }
         self.missing = self.missing.saturating_sub(read as u64);

@@ -4,7 +4,7 @@
 use pulp::{Arch, Simd, WithSimd};
 use sgdt_proto::kind::matmul::Real;
 use sgdt_worker::kernel::fetch::fetch;
-use std::{ops::Range, slice};
+use std::{mem, ops::Range, slice};
 
 /// How many vectors are multiplied at a time.
 pub(super) const AT_ONCE: usize = 2;
@@ -44,6 +44,17 @@ impl<T> Columns<'_, T> {
 
 /// What these columns make of `vectors` and, by their elements' magnitudes, of `bound`.
 pub(super) fn image<T: Real>(columns: &Columns<'_, T>, vectors: &[Vectors], bound: Option<&[f64]>) -> Image {
+    // With the widest vectors that there are.
+    image_by(|pass| Arch::new().dispatch(pass), columns, vectors, bound)
+}
+
+/// The image that a pass makes in some way.
+fn image_by<T: Real>(
+    run: impl FnOnce(Pass<'_, T>),
+    columns: &Columns<'_, T>,
+    vectors: &[Vectors],
+    bound: Option<&[f64]>,
+) -> Image {
     let rows = columns.matrix.len() / columns.stride.max(1);
     let room = || Vec::with_capacity(rows);
     let mut image = Image {
@@ -51,8 +62,7 @@ pub(super) fn image<T: Real>(columns: &Columns<'_, T>, vectors: &[Vectors], boun
         bound: if bound.is_some() { room() } else { Vec::new() },
     };
     if rows > 0 {
-        // With the widest vectors that there are.
-        Arch::new().dispatch(Pass { columns, vectors, bound, image: &mut image });
+        run(Pass { columns, vectors, bound, image: &mut image });
     }
     image
 }
@@ -87,12 +97,14 @@ impl<T: Real> Pass<'_, T> {
     #[inline(always)]
     fn rows<S: Simd, const N: usize>(&mut self, simd: S) {
         let Columns { matrix, stride, range } = self.columns;
+        let near = N * size_of::<T>() * range.len() <= NEAR;
         let groups = matrix.chunks_exact(N * stride);
         let rest = groups.remainder();
         let mut ahead = groups.clone().skip(1);
         for group in groups {
             let rows = self.columns.rows_of(group);
-            let next = ahead.next().map_or([&[][..]; N], |group| self.columns.rows_of(group));
+            let next = ahead.next().filter(|_| near);
+            let next = next.map_or([&[][..]; N], |group| self.columns.rows_of(group));
             self.multiply(simd, rows, next);
         }
         for row in rest.chunks_exact(*stride) {
@@ -102,10 +114,11 @@ impl<T: Real> Pass<'_, T> {
 
     /// Some rows' part of the image. Those that come next are fetched.
     #[inline(always)]
-    fn multiply<S: Simd, const N: usize>(&mut self, simd: S, rows: [&[T]; N], next: [&[T]; N]) {
+    fn multiply<S: Simd, const N: usize>(&mut self, simd: S, rows: [&[T]; N], mut next: [&[T]; N]) {
         let mut bound = self.bound;
         for (vectors, image) in self.vectors.iter().zip(&mut self.image.vectors) {
-            // With the first of them.
+            // With the first of them, and so are the next rows.
+            let next = mem::replace(&mut next, [&[][..]; N]);
             let sums = match bound.take() {
                 Some(bound) => {
                     let (sums, magnitudes) = products::<S, T, N, true>(simd, rows, next, vectors, bound);
@@ -135,7 +148,7 @@ fn products<S: Simd, T: Real, const N: usize, const BOUND: bool>(
     let zero = simd.splat_f64s(0.0);
     let (mut sums, mut magnitudes) = ([[zero; AT_ONCE]; N], [zero; N]);
     let (mut last, mut last_magnitudes) = ([[0.0; AT_ONCE]; N], [0.0; N]);
-    // All of one length, so that no index is checked.
+    // All of one length.
     let len = rows[0].len();
     let count = len / S::F64_LANES;
     let mut elements = [&[][..]; N];
@@ -191,6 +204,9 @@ const LINE: usize = 64;
 /// Rows of more bytes are long enough for the processor to fetch them ahead by itself, for the most part.
 const LONG: usize = 4096;
 
+/// As many bytes as are fetched ahead at most: more might be gone again from the nearer caches before they are wanted.
+const NEAR: usize = 128 << 10;
+
 /// As many elements as a vector has lanes, as doubles: in registers, where the compiler knows how many there are.
 #[inline(always)]
 fn in_doubles<S: Simd, T: Real>(simd: S, elements: &[T]) -> S::f64s {
@@ -205,6 +221,7 @@ fn in_doubles<S: Simd, T: Real>(simd: S, elements: &[T]) -> S::f64s {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pulp::Scalar;
 
     #[test]
     fn an_image_is_that_of_each_vector_whatever_the_length_and_the_columns() {
@@ -219,9 +236,10 @@ mod tests {
             (3, 64, 0..64),
             (5, 150, 9..142),
             (4, 131, 0..131),
-            // Rows longer than those that are taken two at a time, of floats too.
+            // Rows longer than those that are taken two at a time, of floats too, and than what is fetched ahead.
             (7, 1031, 0..1031),
             (9, 1100, 3..1100),
+            (9, 12_000, 0..12_000),
         ] {
             let matrix: Vec<f64> = (0..rows * stride).map(|i| i as f64 - 20.0).collect();
             let columns = range.len();
@@ -241,10 +259,15 @@ mod tests {
                 );
             }
             let floats: Vec<f32> = matrix.iter().map(|&element| element as f32).collect();
-            let of_floats = image(&Columns { matrix: &floats, stride, range }, &vectors, Some(&bound));
-            assert!(of_floats.vectors == images && of_floats.bound == magnitudes);
-            let without = image(&of_doubles, &vectors, None);
-            assert!(without.vectors == images && without.bound.is_empty());
+            let of_floats = Columns { matrix: &floats, stride, range };
+            let is_all = |image: Image| image.vectors == images && image.bound == magnitudes;
+            assert!(is_all(image(&of_floats, &vectors, Some(&bound))));
+            // As on processors without vectors.
+            let scalar = |pass: Pass<'_, f64>| Scalar::new().vectorize(pass);
+            assert!(is_all(image_by(scalar, &of_doubles, &vectors, Some(&bound))));
+            for without in [image(&of_doubles, &vectors, None), image(&of_floats, &vectors, None)] {
+                assert!(without.vectors == images && without.bound.is_empty());
+            }
         }
     }
 }
