@@ -121,6 +121,11 @@ fn no_name_server_and_no_worker_exit_with_3_and_one_line() {
     assert_one_line(&nobody, &[NOBODY]);
     let idle = cluster.client(&args).expect(3);
     assert_one_line(&idle, &["worker"]);
+    // The results of an earlier job are not lost by it.
+    let old = cluster.file("old", "7\n");
+    cluster.file("tasks", "{\"task\":\"factorial\",\"n\":5}\n");
+    cluster.client(&["--wait-workers", "300ms", "run", "tasks", "--output", "old"]).expect(3);
+    assert_eq!(fs::read_to_string(old).unwrap(), "7\n");
 }
 
 #[test]

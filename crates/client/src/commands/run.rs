@@ -42,7 +42,9 @@ pub(super) async fn run(
         let client = cluster.connect().await?;
         Ok::<_, CommandError>((opened, cluster, client))
     };
-    let (Opened { job, size, failed_before }, _cluster, client) = interrupt.unless(prepare).await?;
+    let (Opened { mut job, size, failed_before }, _cluster, client) = interrupt.unless(prepare).await?;
+    // From here on the results are this job's, so that --resume does not go on with another one's.
+    job.results.flush().map_err(CommandError::Output)?;
 
     let (counters, began) = (Arc::new(Counters::default()), Instant::now());
     let outcome = tokio::select! {

@@ -48,14 +48,26 @@ impl WriteError {
 
 /// A file that results are written to. When it is removed or cut off, or another takes its place, nobody would ever read what
 /// was written: that is an error. One that is moved still has them all.
-struct ResultsFile(Kept<File>);
+struct ResultsFile {
+    file: Kept<File>,
+    /// Whether it still has what it had before.
+    is_old: bool,
+}
 
 impl ResultsFile {
     fn check(&self) -> io::Result<()> {
-        if self.0.is_lost() {
+        if self.file.is_lost() {
             return Err(io::Error::other(
                 "it was replaced, removed or cut off while the job ran: run it again",
             ));
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self) -> io::Result<()> {
+        if self.is_old {
+            self.file.empty()?;
+            self.is_old = false;
         }
         Ok(())
     }
@@ -63,23 +75,30 @@ impl ResultsFile {
 
 impl Write for ResultsFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.begin()?;
         // Afterwards, one that was cut off would be as long again, with a hole.
         self.check()?;
-        self.0.write(bytes)
+        self.file.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()?;
+        self.begin()?;
+        self.file.flush()?;
         self.check()
     }
 }
 
-/// Writes results to an open file of this name.
-pub(super) fn writer(file: File, name: &str, order: Order) -> ResultWriter<Box<dyn Write + Send>> {
-    ResultWriter::new(Box::new(ResultsFile(Kept::new(file))), name, order)
+/// Goes on with an open file of this name.
+pub(super) fn go_on(file: File, name: &str, order: Order) -> ResultWriter<Box<dyn Write + Send>> {
+    writer(file, false, name, order).without_gaps()
 }
 
-/// Writes to a file, anew; `-` is standard output.
+fn writer(file: File, is_old: bool, name: &str, order: Order) -> ResultWriter<Box<dyn Write + Send>> {
+    ResultWriter::new(Box::new(ResultsFile { file: Kept::new(file), is_old }), name, order)
+}
+
+/// Writes to a file, anew; `-` is standard output. Until the first flush the file keeps what it has: there may be nobody to
+/// run the tasks.
 ///
 /// # Errors
 /// The file cannot be written, or another client is reading or writing it.
@@ -89,12 +108,9 @@ pub fn create(path: &Path, order: Order) -> Result<ResultWriter<Box<dyn Write + 
     }
     let name = path.display().to_string();
     let file = open(path)?;
-    if !file.metadata().is_ok_and(|about| about.is_file()) {
-        return Ok(writer(file, &name, order));
-    }
-    // Only now, with the lock held, are the old contents nobody's.
-    file.set_len(0).map_err(|error| WriteError::new(&name, &error))?;
-    Ok(writer(file, &name, order).without_gaps())
+    let is_old = file.metadata().is_ok_and(|about| about.is_file());
+    let writer = writer(file, is_old, &name, order);
+    Ok(if is_old { writer.without_gaps() } else { writer })
 }
 
 /// Makes sure that results do not overwrite the tasks.
@@ -151,7 +167,11 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("results.jsonl");
         fs::write(&path, "an old line that is longer\n").unwrap();
+        drop(create(&path, Order::AsFinished).unwrap());
         let mut first = create(&path, Order::AsFinished).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "an old line that is longer\n", "nothing has begun");
+        first.flush().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "");
         first.push(0, b"line 0\n".to_vec()).unwrap();
         first.flush().unwrap();
         let error = create(&path, Order::AsFinished).err().unwrap();

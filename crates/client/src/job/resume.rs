@@ -11,7 +11,7 @@
 use super::{
     fields::shorten,
     id::{IdSet, LineId},
-    output::{WriteError, open, writer},
+    output::{WriteError, go_on, open},
     replace::PartFile,
     writer::{Order, ResultWriter},
 };
@@ -103,7 +103,7 @@ pub fn reopen(path: &Path, order: Order) -> Result<(ResultWriter<Box<dyn Write +
             .and_then(|()| file.seek(SeekFrom::Start(length)))
             .map_err(|error| WriteError::new(&name, &error))?;
     }
-    Ok((writer(file, &name, order).without_gaps(), done))
+    Ok((go_on(file, &name, order), done))
 }
 
 /// Puts a file in place of this one that has its lines, up to `length`, but for those of tasks that are to run again.

@@ -47,6 +47,11 @@ impl Kept<File> {
         let is_lost = |about: Metadata| about.nlink() == 0 || is_written(about.len());
         self.identity.is_some() && self.file.metadata().is_ok_and(is_lost)
     }
+
+    /// Takes away all that it has.
+    pub(in crate::job) fn empty(&self) -> io::Result<()> {
+        self.file.set_len(0)
+    }
 }
 
 impl<F> Drop for Kept<F> {
