@@ -4,7 +4,7 @@
 use pulp::{Arch, Simd, WithSimd};
 use sgdt_proto::kind::matmul::Real;
 use sgdt_worker::kernel::fetch::fetch;
-use std::{mem, ops::Range, slice};
+use std::slice;
 
 /// How many vectors are multiplied at a time.
 pub(super) const AT_ONCE: usize = 2;
@@ -15,62 +15,47 @@ pub(super) type Vectors = [Vec<f64>; AT_ONCE];
 /// What a matrix makes of vectors.
 pub(super) struct Image {
     /// Its products with them.
-    pub(super) vectors: Vec<Vectors>,
+    pub(super) vectors: Vectors,
     /// That of its elements' magnitudes with the bound, if there is one.
     pub(super) bound: Vec<f64>,
 }
 
-/// Some columns of a matrix that lies row after row.
-#[derive(Clone)]
-pub(super) struct Columns<'a, T> {
-    pub(super) matrix: &'a [T],
-    /// How many columns the matrix has.
-    pub(super) stride: usize,
-    /// Which ones.
-    pub(super) range: Range<usize>,
-}
-
-impl<T> Columns<'_, T> {
-    /// These columns of some of the matrix's rows.
-    #[inline(always)]
-    fn rows_of<'b, const N: usize>(&self, rows: &'b [T]) -> [&'b [T]; N] {
-        let mut some = [&[][..]; N];
-        for (some, row) in some.iter_mut().zip(rows.chunks_exact(self.stride)) {
-            *some = &row[self.range.clone()];
-        }
-        some
-    }
-}
-
-/// What these columns make of `vectors` and, by their elements' magnitudes, of `bound`.
-pub(super) fn image<T: Real>(columns: &Columns<'_, T>, vectors: &[Vectors], bound: Option<&[f64]>) -> Image {
+/// What a matrix of so many columns, row after row, makes of `vectors` and, by its elements' magnitudes, of `bound`.
+pub(super) fn image<T: Real>(
+    matrix: &[T],
+    columns: usize,
+    vectors: &Vectors,
+    bound: Option<&[f64]>,
+) -> Image {
     // With the widest vectors that there are.
-    image_by(|pass| Arch::new().dispatch(pass), columns, vectors, bound)
+    image_by(|pass| Arch::new().dispatch(pass), matrix, columns, vectors, bound)
 }
 
 /// The image that a pass makes in some way.
 fn image_by<T: Real>(
     run: impl FnOnce(Pass<'_, T>),
-    columns: &Columns<'_, T>,
-    vectors: &[Vectors],
+    matrix: &[T],
+    columns: usize,
+    vectors: &Vectors,
     bound: Option<&[f64]>,
 ) -> Image {
-    let rows = columns.matrix.len() / columns.stride.max(1);
+    let rows = matrix.len() / columns.max(1);
     let room = || Vec::with_capacity(rows);
     let mut image = Image {
-        vectors: vectors.iter().map(|_| [(); AT_ONCE].map(|()| room())).collect(),
+        vectors: [(); AT_ONCE].map(|()| room()),
         bound: if bound.is_some() { room() } else { Vec::new() },
     };
     if rows > 0 {
-        run(Pass { columns, vectors, bound, image: &mut image });
+        run(Pass { matrix, columns, vectors, bound, image: &mut image });
     }
     image
 }
 
 /// A pass over a matrix, which adds to an image.
 struct Pass<'a, T> {
-    columns: &'a Columns<'a, T>,
-    vectors: &'a [Vectors],
+    matrix: &'a [T],
+    columns: usize,
+    vectors: &'a Vectors,
     bound: Option<&'a [f64]>,
     image: &'a mut Image,
 }
@@ -82,41 +67,45 @@ impl<T: Real> WithSimd for Pass<'_, T> {
     /// serves for all.
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        let Columns { matrix, stride, range } = self.columns;
-        let groups = matrix.chunks_exact(ROWS * stride);
+        let columns = self.columns;
+        let groups = self.matrix.chunks_exact(ROWS * columns);
         let rest = groups.remainder();
         let mut ahead = groups.clone().skip(1);
         for group in groups {
-            let rows = self.columns.rows_of(group);
-            let next = ahead.next().map_or([&[][..]; ROWS], |group| self.columns.rows_of(group));
-            self.multiply(simd, rows, next);
+            let next = ahead.next().map_or([&[][..]; ROWS], |group| rows_of(group, columns));
+            self.multiply(simd, rows_of::<T, ROWS>(group, columns), next);
         }
-        for row in rest.chunks_exact(*stride) {
-            self.multiply(simd, [&row[range.clone()]], [&[]]);
+        for row in rest.chunks_exact(columns) {
+            self.multiply(simd, [row], [&[]]);
         }
     }
+}
+
+/// Some rows that lie one after the other.
+#[inline(always)]
+fn rows_of<T, const N: usize>(rows: &[T], columns: usize) -> [&[T]; N] {
+    let mut some = [&[][..]; N];
+    for (some, row) in some.iter_mut().zip(rows.chunks_exact(columns)) {
+        *some = row;
+    }
+    some
 }
 
 impl<T: Real> Pass<'_, T> {
     /// Some rows' part of the image. Of those that come next, what is soon wanted is fetched.
     #[inline(always)]
-    fn multiply<S: Simd, const N: usize>(&mut self, simd: S, rows: [&[T]; N], mut next: [&[T]; N]) {
-        let mut bound = self.bound;
-        for (vectors, image) in self.vectors.iter().zip(&mut self.image.vectors) {
-            // With the first of them, and so is what comes next.
-            let next = mem::replace(&mut next, [&[][..]; N]);
-            let sums = match bound.take() {
-                Some(bound) => {
-                    let (sums, magnitudes) = products::<S, T, N, true>(simd, rows, next, vectors, bound);
-                    self.image.bound.extend(magnitudes);
-                    sums
-                }
-                None => products::<S, T, N, false>(simd, rows, next, vectors, &[]).0,
-            };
-            for sums in sums {
-                for (all, sum) in image.iter_mut().zip(sums) {
-                    all.push(sum);
-                }
+    fn multiply<S: Simd, const N: usize>(&mut self, simd: S, rows: [&[T]; N], next: [&[T]; N]) {
+        let sums = match self.bound {
+            Some(bound) => {
+                let (sums, magnitudes) = products::<S, T, N, true>(simd, rows, next, self.vectors, bound);
+                self.image.bound.extend(magnitudes);
+                sums
+            }
+            None => products::<S, T, N, false>(simd, rows, next, self.vectors, &[]).0,
+        };
+        for sums in sums {
+            for (all, sum) in self.image.vectors.iter_mut().zip(sums) {
+                all.push(sum);
             }
         }
     }
@@ -214,32 +203,27 @@ mod tests {
     use pulp::Scalar;
 
     #[test]
-    fn an_image_is_that_of_each_vector_whatever_the_length_and_the_columns() {
-        for (rows, stride, range) in [
-            (3, 1, 0..1),
-            (4, 7, 0..7),
-            (1, 8, 0..8),
-            (9, 9, 0..9),
-            (6, 31, 0..31),
-            (7, 40, 9..37),
-            (5, 3, 2..3),
-            (3, 64, 0..64),
-            (5, 150, 9..142),
-            (4, 131, 0..131),
+    fn an_image_is_that_of_each_vector_whatever_the_length_of_the_rows() {
+        for (rows, columns) in [
+            (3, 1),
+            (4, 7),
+            (1, 8),
+            (9, 9),
+            (6, 31),
+            (7, 28),
+            (3, 64),
+            (5, 133),
             // Rows longer than what is fetched ahead, of floats too.
-            (7, 1031, 0..1031),
-            (8, 1100, 3..1100),
+            (7, 1031),
         ] {
-            let matrix: Vec<f64> = (0..rows * stride).map(|i| i as f64 - 20.0).collect();
-            let columns = range.len();
-            let vector = |scale: f64| (0..columns).map(|i| scale * i as f64).collect();
-            let vectors = [[1.0, -3.0], [2.0, 7.0]].map(|scales| scales.map(vector));
+            let matrix: Vec<f64> = (0..rows * columns).map(|i| i as f64 - 20.0).collect();
+            let vectors = [1.0, -3.0].map(|scale| (0..columns).map(|i| scale * i as f64).collect());
             let bound: Vec<f64> = (0..columns).map(|i| 2.0 + i as f64).collect();
-            let of_doubles = Columns { matrix: &matrix, stride, range: range.clone() };
-            let Image { vectors: images, bound: magnitudes } = image(&of_doubles, &vectors, Some(&bound));
+            let Image { vectors: images, bound: magnitudes } =
+                image(&matrix, columns, &vectors, Some(&bound));
             // Small whole numbers: exact in any order.
-            for (row, elements) in matrix.chunks(stride).map(|row| &row[range.clone()]).enumerate() {
-                for (image, vector) in images.iter().flatten().zip(vectors.iter().flatten()) {
+            for (row, elements) in matrix.chunks(columns).enumerate() {
+                for (image, vector) in images.iter().zip(&vectors) {
                     assert_eq!(image[row], elements.iter().zip(vector).map(|(a, x)| a * x).sum::<f64>());
                 }
                 assert_eq!(
@@ -248,13 +232,13 @@ mod tests {
                 );
             }
             let floats: Vec<f32> = matrix.iter().map(|&element| element as f32).collect();
-            let of_floats = Columns { matrix: &floats, stride, range };
             let is_all = |image: Image| image.vectors == images && image.bound == magnitudes;
-            assert!(is_all(image(&of_floats, &vectors, Some(&bound))));
+            assert!(is_all(image(&floats, columns, &vectors, Some(&bound))));
             // As on processors without vectors.
             let scalar = |pass: Pass<'_, f64>| Scalar::new().vectorize(pass);
-            assert!(is_all(image_by(scalar, &of_doubles, &vectors, Some(&bound))));
-            for without in [image(&of_doubles, &vectors, None), image(&of_floats, &vectors, None)] {
+            assert!(is_all(image_by(scalar, &matrix, columns, &vectors, Some(&bound))));
+            for without in [image(&matrix, columns, &vectors, None), image(&floats, columns, &vectors, None)]
+            {
                 assert!(without.vectors == images && without.bound.is_empty());
             }
         }
