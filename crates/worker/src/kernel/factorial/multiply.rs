@@ -19,16 +19,14 @@ use malachite_base::num::{
     logic::traits::SignificantBits,
 };
 use malachite_nz::natural::Natural;
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 use sgdt_proto::task::TaskError;
-use transform::{SHARED, Twiddles};
+use transform::{QUICK, SHARED, Twiddles};
 
 /// Which products are left to `malachite`.
 struct Small {
-    /// Those of fewer bits: it is faster.
+    /// Those of fewer bits: it is faster. Without vectors of 64 bytes it is as fast up to any size.
     bits: u64,
-    /// Those of fewer bits where nobody could help: it is faster by a tenth, and takes some 20 ms at most.
-    alone: u64,
     /// Those with a factor of fewer bits: it takes them for what they are. Long ones are halved until they have at
     /// most `long` bits, some 50 ms.
     short: u64,
@@ -37,7 +35,7 @@ struct Small {
     kept: u64,
 }
 
-const SMALL: Small = Small { bits: 1 << 20, alone: 1 << 24, short: 1 << 16, long: 3 << 24, kept: 1 << 17 };
+const SMALL: Small = Small { bits: 1 << 19, short: 1 << 13, long: 3 << 24, kept: 1 << 17 };
 
 /// `a` times `b`.
 ///
@@ -77,8 +75,7 @@ fn multiply(a: &Natural, b: &Natural, small: &Small, cancel: &Cancel) -> Result<
         return Ok((high? << half) + low?);
     }
     let squaring = std::ptr::eq(a, b);
-    let most = if cancel.has_help() { small.bits } else { small.alone };
-    if long + short < most || short < small.short || !has_fused_multiply_add() {
+    if long + short < small.bits || short < small.short || !has_fused_multiply_add() {
         return Ok(if squaring { a.square() } else { a * b });
     }
     let (a, b) = (a.as_limbs_asc(), (!squaring).then(|| b.as_limbs_asc()));
@@ -124,7 +121,7 @@ impl Factor {
         match &self.kept {
             Some(kept) if words::count(own) + words::count(other_limbs.len()) <= kept.values.len() => {
                 let mut x = values(other_limbs, kept.values.len(), &kept.twiddles, cancel)?;
-                pointwise(&mut x, &kept.values, cancel)?;
+                pointwise(&mut x, Some(&kept.values), cancel)?;
                 transform::backward(&mut x, &kept.twiddles, cancel)?;
                 natural(&x, kept.weights, own + other_limbs.len(), cancel)
             }
@@ -149,15 +146,19 @@ fn convolution(a: &[u64], b: Option<&[u64]>, cancel: &Cancel) -> Result<Natural,
     let length = transform::length(words::count(a.len()) + words::count(limbs - a.len()));
     let twiddles = Twiddles::of(length, cancel)?;
     let values = |limbs| values(limbs, length, &twiddles, cancel);
-    let mut x;
-    if let Some(b) = b {
-        let (of_a, of_b) = cancel.join(|| values(a), || values(b));
-        x = of_a?;
-        pointwise(&mut x, &of_b?, cancel)?;
-    } else {
-        x = values(a)?;
-        squares(&mut x, cancel)?;
-    }
+    let (mut x, y) = match b {
+        Some(b) => {
+            let (of_a, of_b) = if length < SHARED {
+                (values(a), values(b))
+            } else {
+                cancel.join(|| values(a), || values(b))
+            };
+            (of_a?, Some(of_b?))
+        }
+        None => (values(a)?, None),
+    };
+    pointwise(&mut x, y.as_deref(), cancel)?;
+    drop(y);
     transform::backward(&mut x, &twiddles, cancel)?;
     drop(twiddles);
     natural(&x, words::weights(transform::scale(length)), limbs, cancel)
@@ -185,44 +186,43 @@ fn natural(x: &[Lanes], weights: Lanes, limbs: usize, cancel: &Cancel) -> Result
     Ok(Natural::from_owned_limbs_asc(product))
 }
 
-/// The values of a product of polynomials, of up to one prime in size.
-fn pointwise(x: &mut [Lanes], y: &[Lanes], cancel: &Cancel) -> Result<(), TaskError> {
+/// The values of a product of polynomials, of up to one prime in size, or of the square of one.
+fn pointwise(x: &mut [Lanes], y: Option<&[Lanes]>, cancel: &Cancel) -> Result<(), TaskError> {
     cancel.check()?;
-    if x.len() > SHARED {
+    if x.len() > QUICK {
         let middle = x.len() / 2;
-        let ((x, x2), (y, y2)) = (x.split_at_mut(middle), y.split_at(middle));
-        let (front, back) = cancel.join(|| pointwise(x, y, cancel), || pointwise(x2, y2, cancel));
+        let ((x, x2), y) = (x.split_at_mut(middle), y.map(|y| y.split_at(middle)));
+        let (front, back) = cancel
+            .join(|| pointwise(x, y.map(|(y, _)| y), cancel), || pointwise(x2, y.map(|(_, y)| y), cancel));
         return front.and(back);
     }
-    Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            let x = x;
-            for (x, y) in x.iter_mut().zip(y) {
-                *x = x.times(y.reduced());
-            }
-        },
-    );
+    Arch::new().dispatch(Pointwise { x, y });
     Ok(())
 }
 
-fn squares(x: &mut [Lanes], cancel: &Cancel) -> Result<(), TaskError> {
-    cancel.check()?;
-    if x.len() > SHARED {
-        let (front, back) = x.split_at_mut(x.len() / 2);
-        let (front, back) = cancel.join(|| squares(front, cancel), || squares(back, cancel));
-        return front.and(back);
-    }
-    Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            let x = x;
-            for x in x.iter_mut() {
-                *x = x.times(x.reduced());
+struct Pointwise<'a> {
+    x: &'a mut [Lanes],
+    y: Option<&'a [Lanes]>,
+}
+
+impl WithSimd for Pointwise<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        match self.y {
+            Some(y) => {
+                for (x, y) in self.x.iter_mut().zip(y) {
+                    *x = x.times(simd, y.reduced(simd));
+                }
             }
-        },
-    );
-    Ok(())
+            None => {
+                for x in self.x {
+                    *x = x.times(simd, x.reduced(simd));
+                }
+            }
+        }
+    }
 }
 
 /// Room for so many.
@@ -244,7 +244,7 @@ mod tests {
     use proptest::prelude::*;
     use sgdt_proto::{kind::random, task::ErrorCode};
 
-    const NONE: Small = Small { bits: 0, alone: 0, short: 0, long: u64::MAX, kept: 0 };
+    const NONE: Small = Small { bits: 0, short: 0, long: u64::MAX, kept: 0 };
 
     fn natural(limbs: std::ops::Range<usize>) -> impl Strategy<Value = Natural> {
         // Ones and zeros in long runs are where carries and borrows go wrong.

@@ -17,7 +17,8 @@ use sgdt_proto::task::TaskError;
 const LEAF: usize = 512;
 
 /// Trees of fewer words, and swings of smaller numbers, are not worth another thread: some milliseconds.
-const SHARED: u32 = 1 << 14;
+const SHARED_TREE: usize = 1 << 14;
+const SHARED_SWING: u32 = 1 << 17;
 
 /// How many odd numbers are sieved at a time: what fits in a first-level cache.
 const SEGMENT: usize = 1 << 15;
@@ -47,7 +48,7 @@ fn core(n: u32, primes: &[u32], cancel: &Cancel) -> Result<Natural, TaskError> {
         return Ok(Natural::ONE);
     }
     let of = |n: u32| core(n, primes, cancel);
-    let (half, swing) = if n < SHARED {
+    let (half, swing) = if n < SHARED_SWING {
         (of(n / 2), swing(n, primes, cancel))
     } else {
         cancel.join(|| of(n / 2), || swing(n, primes, cancel))
@@ -96,7 +97,7 @@ pub(super) fn tree(words: &[u64], cancel: &Cancel) -> Result<Natural, TaskError>
         return Ok(words.iter().copied().product());
     }
     let (left, right) = words.split_at(words.len() / 2);
-    let (left, right) = if words.len() < SHARED as usize {
+    let (left, right) = if words.len() < SHARED_TREE {
         (tree(left, cancel), tree(right, cancel))
     } else {
         cancel.join(|| tree(left, cancel), || tree(right, cancel))

@@ -8,17 +8,26 @@
 //! Lengths are powers of two, and three quarters of them: of the four grandchildren of the root the last is left out,
 //! as van der Hoeven's truncated transform does ("The truncated Fourier transform and applications", ISSAC 2004).
 
+mod steps;
+
 use super::lanes::Lanes;
 use crate::cancel::Cancel;
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 use sgdt_proto::task::TaskError;
-use std::{array::from_fn, mem::take};
+use std::{array::from_fn, mem::take, ops::Range};
+use steps::{
+    Parts, Quarters, SplitQuarters, SplitThirds, Step, Taken, UniteQuarters, UniteThirds, quarters, thirds,
+};
 
-/// What is transformed without asking whether to go on: a quarter of a second-level cache of 1 MiB, some 50 us.
+/// What is transformed without asking whether to go on: a quarter of a second-level cache of 1 MiB, some 20 us.
 const BLOCK: usize = 1 << 12;
 
-/// Shorter parts are not worth another thread.
-pub(super) const SHARED: usize = 1 << 13;
+/// Shorter nodes are not worth another thread, which takes some 50 us to start, and twice as much on a core at rest:
+/// some 300 us.
+pub(super) const SHARED: usize = 1 << 15;
+
+/// Where there is but a step to take for each, eight times as many are as little.
+pub(super) const QUICK: usize = 1 << 18;
 
 /// The least length of at least `count` that there is.
 pub(super) fn length(count: usize) -> usize {
@@ -44,16 +53,8 @@ impl Twiddles {
             let more = Lanes::root(known.ilog2() + 2);
             for start in (0..known).step_by(BLOCK) {
                 cancel.check()?;
-                let room = &mut roots;
-                Arch::new().dispatch(
-                    #[inline(always)]
-                    || {
-                        let roots = room;
-                        for index in start..known.min(start + BLOCK) {
-                            roots.push(roots[index].times(more).reduced());
-                        }
-                    },
-                );
+                let range = start..known.min(start + BLOCK);
+                Arch::new().dispatch(Turned { roots: &mut roots, range, by: more });
             }
         }
         Ok(Self(roots))
@@ -74,6 +75,24 @@ impl Twiddles {
     }
 }
 
+/// Some roots, turned by an angle, after those that there are.
+struct Turned<'a> {
+    roots: &'a mut Vec<Lanes>,
+    range: Range<usize>,
+    by: Lanes,
+}
+
+impl WithSimd for Turned<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        for index in self.range {
+            self.roots.push(self.roots[index].times(simd, self.by).reduced(simd));
+        }
+    }
+}
+
 /// The values of the polynomial with these coefficients, of up to 2.5 primes in size; so are the values.
 ///
 /// # Errors
@@ -82,13 +101,13 @@ pub(super) fn forward(x: &mut [Lanes], twiddles: &Twiddles, cancel: &Cancel) -> 
     if x.len().is_power_of_two() {
         return forward_node(x, 0, twiddles, cancel);
     }
-    pass(thirds(x), 0, twiddles, cancel, split_thirds)?;
+    pass(thirds(x), 0, twiddles, cancel, SplitThirds)?;
     let [a, b, c] = thirds(x);
     let node = |x: &mut [Lanes], node| forward_node(x, node, twiddles, cancel);
     if 3 * a.len() <= SHARED {
         return node(a, 0).and_then(|()| node(b, 1)).and_then(|()| node(c, 2));
     }
-    pass(quarters(b), 1, twiddles, cancel, split_quarters)?;
+    pass(quarters(b), 1, twiddles, cancel, SplitQuarters)?;
     one_and_a_half_each(a, quarters(b), c, cancel, node)
 }
 
@@ -107,9 +126,9 @@ pub(super) fn backward(x: &mut [Lanes], twiddles: &Twiddles, cancel: &Cancel) ->
         node(a, 0).and_then(|()| node(b, 1)).and_then(|()| node(c, 2))?;
     } else {
         one_and_a_half_each(a, quarters(b), c, cancel, node)?;
-        pass(quarters(b), 1, twiddles, cancel, unite_quarters)?;
+        pass(quarters(b), 1, twiddles, cancel, UniteQuarters)?;
     }
-    pass(thirds(x), 0, twiddles, cancel, unite_thirds)
+    pass(thirds(x), 0, twiddles, cancel, UniteThirds)
 }
 
 /// What coefficients come back multiplied by.
@@ -121,29 +140,10 @@ pub(super) fn scale(length: usize) -> u64 {
 fn forward_node(x: &mut [Lanes], node: usize, twiddles: &Twiddles, cancel: &Cancel) -> Result<(), TaskError> {
     cancel.check()?;
     if x.len() <= BLOCK {
-        Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                let x = x;
-                let (mut size, mut first) = (x.len(), node);
-                while size >= 4 {
-                    for (node, x) in (first..).zip(x.chunks_exact_mut(size)) {
-                        split(x, node, twiddles);
-                    }
-                    (size, first) = (size / 4, first * 4);
-                }
-                if size == 2 {
-                    for (node, x) in (first..).zip(x.as_chunks_mut::<2>().0) {
-                        let turned = x[1].times(twiddles.at(node));
-                        let even = x[0].reduced();
-                        *x = [even.plus(turned), even.minus(turned)];
-                    }
-                }
-            },
-        );
+        Arch::new().dispatch(Block { x, node, twiddles, forward: true });
         return Ok(());
     }
-    pass(quarters(x), node, twiddles, cancel, split_quarters)?;
+    pass(quarters(x), node, twiddles, cancel, SplitQuarters)?;
     each(quarters(x), cancel, |x, child| forward_node(x, 4 * node + child, twiddles, cancel))
 }
 
@@ -156,51 +156,72 @@ fn backward_node(
 ) -> Result<(), TaskError> {
     cancel.check()?;
     if x.len() <= BLOCK {
-        Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                let x = x;
-                let log = x.len().trailing_zeros();
-                let mut size = 1;
-                if log % 2 == 1 {
-                    for (node, x) in (node << (log - 1)..).zip(x.as_chunks_mut::<2>().0) {
-                        let [even, odd] = *x;
-                        // The inverse has the other sign, unless it is that of one.
-                        let difference = if node == 0 { even.minus(odd) } else { odd.minus(even) };
-                        *x = [even.plus(odd).reduced(), difference.times(twiddles.inverse(node))];
-                    }
-                    size = 2;
-                }
-                while size < x.len() {
-                    size *= 4;
-                    let first = node * (x.len() / size);
-                    for (node, x) in (first..).zip(x.chunks_exact_mut(size)) {
-                        unite(x, node, twiddles);
-                    }
-                }
-            },
-        );
+        Arch::new().dispatch(Block { x, node, twiddles, forward: false });
         return Ok(());
     }
     each(quarters(x), cancel, |x, child| backward_node(x, 4 * node + child, twiddles, cancel))?;
-    pass(quarters(x), node, twiddles, cancel, unite_quarters)
+    pass(quarters(x), node, twiddles, cancel, UniteQuarters)
 }
 
-type Parts<'a, const COUNT: usize> = [&'a mut [Lanes]; COUNT];
-type Thirds<'a> = Parts<'a, 3>;
-type Quarters<'a> = Parts<'a, 4>;
-
-fn thirds(x: &mut [Lanes]) -> Thirds<'_> {
-    let (a, rest) = x.split_at_mut(x.len() / 3);
-    let (b, c) = rest.split_at_mut(a.len());
-    [a, b, c]
+/// All steps of a short node, which fits a cache.
+struct Block<'a> {
+    x: &'a mut [Lanes],
+    node: usize,
+    twiddles: &'a Twiddles,
+    forward: bool,
 }
 
-#[inline(always)]
-fn quarters(x: &mut [Lanes]) -> Quarters<'_> {
-    let (front, back) = x.split_at_mut(x.len() / 2);
-    let ((a, b), (c, d)) = (front.split_at_mut(front.len() / 2), back.split_at_mut(back.len() / 2));
-    [a, b, c, d]
+impl WithSimd for Block<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        if self.forward { self.split(simd) } else { self.unite(simd) }
+    }
+}
+
+impl Block<'_> {
+    #[inline(always)]
+    fn split<S: Simd>(self, simd: S) {
+        let Self { x, node, twiddles, .. } = self;
+        let (mut size, mut first) = (x.len(), node);
+        while size >= 4 {
+            for (node, x) in (first..).zip(x.chunks_exact_mut(size)) {
+                SplitQuarters.take(simd, quarters(x), node, twiddles);
+            }
+            (size, first) = (size / 4, first * 4);
+        }
+        if size == 2 {
+            for (node, x) in (first..).zip(x.as_chunks_mut::<2>().0) {
+                let turned = x[1].times(simd, twiddles.at(node));
+                let even = x[0].reduced(simd);
+                *x = [even.plus(simd, turned), even.minus(simd, turned)];
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn unite<S: Simd>(self, simd: S) {
+        let Self { x, node, twiddles, .. } = self;
+        let log = x.len().trailing_zeros();
+        let mut size = 1;
+        if log % 2 == 1 {
+            for (node, x) in (node << (log - 1)..).zip(x.as_chunks_mut::<2>().0) {
+                let [even, odd] = *x;
+                // The inverse has the other sign, unless it is that of one.
+                let difference = if node == 0 { even.minus(simd, odd) } else { odd.minus(simd, even) };
+                *x = [even.plus(simd, odd).reduced(simd), difference.times(simd, twiddles.inverse(node))];
+            }
+            size = 2;
+        }
+        while size < x.len() {
+            size *= 4;
+            let first = node * (x.len() / size);
+            for (node, x) in (first..).zip(x.chunks_exact_mut(size)) {
+                UniteQuarters.take(simd, quarters(x), node, twiddles);
+            }
+        }
+    }
 }
 
 /// Does something with each, on several threads if there are any.
@@ -253,12 +274,12 @@ fn pass<const COUNT: usize>(
     node: usize,
     twiddles: &Twiddles,
     cancel: &Cancel,
-    step: fn(Parts<'_, COUNT>, usize, &Twiddles),
+    step: impl Step<COUNT>,
 ) -> Result<(), TaskError> {
     cancel.check()?;
     let len = parts[0].len();
-    if len < SHARED {
-        step(parts, node, twiddles);
+    if len * COUNT < QUICK {
+        Arch::new().dispatch(Taken { step, parts, node, twiddles });
         return Ok(());
     }
     let mut back: Parts<'_, COUNT> = from_fn(|_| Default::default());
@@ -270,93 +291,4 @@ fn pass<const COUNT: usize>(
     let (front, back) = cancel
         .join(|| pass(front, node, twiddles, cancel, step), || pass(back, node, twiddles, cancel, step));
     front.and(back)
-}
-
-/// A polynomial p + q y + r y^2, as p + q + r, p - q + r and p + i q - r.
-fn split_thirds([a, b, c]: Thirds<'_>, _root: usize, twiddles: &Twiddles) {
-    let i = twiddles.at(1);
-    Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            for ((a, b), c) in a.iter_mut().zip(b).zip(c) {
-                let (sum, difference) = (a.plus(*c).reduced(), a.minus(*c).reduced());
-                let (odd, turned) = (b.reduced(), b.times(i));
-                (*a, *b, *c) = (sum.plus(odd), sum.minus(odd), difference.plus(turned));
-            }
-        },
-    );
-}
-
-/// The polynomial that these are the values of, times four.
-fn unite_thirds([a, b, c]: Thirds<'_>, _root: usize, twiddles: &Twiddles) {
-    let i = twiddles.at(1);
-    Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            for ((a, b), c) in a.iter_mut().zip(b).zip(c) {
-                let (sum, odd) = (a.plus(*b).reduced(), a.minus(*b).reduced());
-                let difference = c.plus(*c).minus(odd.times(i)).reduced();
-                (*a, *b, *c) = (sum.plus(difference), odd.plus(odd), sum.minus(difference));
-            }
-        },
-    );
-}
-
-fn split_quarters(quarters: Quarters<'_>, node: usize, twiddles: &Twiddles) {
-    Arch::new().dispatch(
-        #[inline(always)]
-        || split_into(quarters, node, twiddles),
-    );
-}
-
-fn unite_quarters(quarters: Quarters<'_>, node: usize, twiddles: &Twiddles) {
-    Arch::new().dispatch(
-        #[inline(always)]
-        || unite_from(quarters, node, twiddles),
-    );
-}
-
-/// A node's remainder, as those of its four grandchildren.
-#[inline(always)]
-fn split(x: &mut [Lanes], node: usize, twiddles: &Twiddles) {
-    split_into(quarters(x), node, twiddles);
-}
-
-#[inline(always)]
-fn split_into([a, b, c, d]: Quarters<'_>, node: usize, twiddles: &Twiddles) {
-    let (own, even, odd) = (twiddles.at(node), twiddles.at(2 * node), twiddles.at(2 * node + 1));
-    for (((a, b), c), d) in a.iter_mut().zip(b).zip(c).zip(d) {
-        let (low, high) = (c.times(own), d.times(own));
-        let front = a.reduced();
-        let (a_even, a_odd) = (front.plus(low), front.minus(low));
-        let (b_even, b_odd) = (b.plus(high).times(even), b.minus(high).times(odd));
-        (*a, *b) = (a_even.plus(b_even), a_even.minus(b_even));
-        (*c, *d) = (a_odd.plus(b_odd), a_odd.minus(b_odd));
-    }
-}
-
-/// The remainders of a node's four grandchildren, as its own, times four.
-#[inline(always)]
-fn unite(x: &mut [Lanes], node: usize, twiddles: &Twiddles) {
-    unite_from(quarters(x), node, twiddles);
-}
-
-#[inline(always)]
-fn unite_from([a, b, c, d]: Quarters<'_>, node: usize, twiddles: &Twiddles) {
-    let (own, even, odd) =
-        (twiddles.inverse(node), twiddles.inverse(2 * node), twiddles.inverse(2 * node + 1));
-    // Inverses have the other sign, unless they are that of one, which only the root meets.
-    let root = node == 0;
-    for (((a, b), c), d) in a.iter_mut().zip(b).zip(c).zip(d) {
-        let (a_even, a_odd) = (a.plus(*b), c.plus(*d));
-        let b_even = if root { a.minus(*b) } else { b.minus(*a) }.times(even);
-        let b_odd = d.minus(*c).times(odd);
-        (*a, *b) = (a_even.plus(a_odd).reduced(), b_even.plus(b_odd).reduced());
-        let (low, high) = if root {
-            (a_even.minus(a_odd), b_even.minus(b_odd))
-        } else {
-            (a_odd.minus(a_even), b_odd.minus(b_even))
-        };
-        (*c, *d) = (low.times(own), high.times(own));
-    }
 }

@@ -5,14 +5,14 @@
 //! theorem). Eight coefficients are 23 limbs.
 
 use super::{
-    lanes::{INVERSES, LANES, Lanes, PRIMES},
+    lanes::{LANES, Lanes, PRIMES},
     transform::SHARED,
 };
 use crate::cancel::Cancel;
 use malachite_nz::natural::Natural;
-use pulp::Arch;
+use pulp::{Arch, Scalar, Simd, WithSimd};
 use sgdt_proto::task::TaskError;
-use std::sync::LazyLock;
+use std::{array::from_fn, sync::LazyLock};
 
 const WORD: usize = 46;
 const WORDS: usize = 4;
@@ -22,51 +22,55 @@ const COEFFICIENT: usize = WORDS * WORD;
 const GROUP: usize = 8;
 const LIMBS: usize = GROUP * COEFFICIENT / 64;
 
-/// What of a group's sum belongs to the next group: the last coefficient's high bits, and a carry.
-type Tail = [u64; 6];
+/// What of a sum of coefficients is above the last of them: its high bits, and a carry.
+type Tail = [u64; 4];
 
 /// How many coefficients this many limbs are.
 pub(super) fn count(limbs: usize) -> usize {
     (limbs * GROUP).div_ceil(LIMBS)
 }
 
-/// Fills `x` with a natural's coefficients, and zeros after them, of up to two primes in size.
+/// Writes a natural's coefficients, of up to two primes in size, to the zeros in `x`.
 ///
 /// # Errors
 /// `cancelled` or `timeout`.
 pub(super) fn spread(limbs: &[u64], x: &mut [Lanes], cancel: &Cancel) -> Result<(), TaskError> {
     cancel.check()?;
-    if x.len() > SHARED {
-        let groups = x.len() / GROUP / 2;
-        let (front, back) = x.split_at_mut(groups * GROUP);
-        let (low, high) = limbs.split_at(limbs.len().min(groups * LIMBS));
+    let groups = limbs.len().div_ceil(LIMBS);
+    if groups * GROUP > SHARED {
+        let (front, back) = x.split_at_mut(groups / 2 * GROUP);
+        let (low, high) = limbs.split_at(groups / 2 * LIMBS);
         let (front, back) = cancel.join(|| spread(low, front, cancel), || spread(high, back, cancel));
         return front.and(back);
     }
-    let powers = powers();
-    Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            let x = x;
-            let mut groups = limbs.chunks(LIMBS);
-            for x in x.chunks_mut(GROUP) {
-                let mut group = [0; LIMBS + 1];
-                let Some(limbs) = groups.next() else {
-                    x.fill(Lanes::ZERO);
-                    continue;
-                };
-                group[..limbs.len()].copy_from_slice(limbs);
-                for (index, x) in x.iter_mut().enumerate() {
-                    let bit = index * COEFFICIENT;
-                    *x = Lanes::splat(word(&group, bit));
-                    for (place, power) in powers.iter().enumerate().skip(1) {
-                        *x = x.plus(Lanes::splat(word(&group, bit + place * WORD)).times(*power));
-                    }
+    Arch::new().dispatch(Spread { limbs, x });
+    Ok(())
+}
+
+struct Spread<'a> {
+    limbs: &'a [u64],
+    x: &'a mut [Lanes],
+}
+
+impl WithSimd for Spread<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let powers = powers();
+        for (x, limbs) in self.x.chunks_mut(GROUP).zip(self.limbs.chunks(LIMBS)) {
+            let mut group = [0; LIMBS + 1];
+            group[..limbs.len()].copy_from_slice(limbs);
+            for (index, x) in x.iter_mut().enumerate() {
+                let bit = index * COEFFICIENT;
+                *x = Lanes::splat(word(&group, bit));
+                for (place, power) in powers.iter().enumerate().skip(1) {
+                    let more = Lanes::splat(word(&group, bit + place * WORD)).times(simd, *power);
+                    *x = x.plus(simd, more);
                 }
             }
-        },
-    );
-    Ok(())
+        }
+    }
 }
 
 /// The word at this bit.
@@ -79,10 +83,10 @@ fn word(group: &[u64; LIMBS + 1], bit: usize) -> f64 {
 
 /// 2^46 to the powers 0 to 3.
 fn powers() -> [Lanes; WORDS] {
-    let step = Lanes::splat((1u64 << WORD) as f64);
+    let (simd, step) = (Scalar::new(), Lanes::splat((1u64 << WORD) as f64));
     let mut powers = [Lanes::ONE; WORDS];
     for place in 1..WORDS {
-        powers[place] = powers[place - 1].times(step).reduced();
+        powers[place] = powers[place - 1].times(simd, step).reduced(simd);
     }
     powers
 }
@@ -90,7 +94,8 @@ fn powers() -> [Lanes; WORDS] {
 /// What it takes to get a number from its residues: it is the sum of t `cofactor` over the primes, less a multiple of
 /// the modulus, where t is the residue over the cofactor's.
 struct Remainders {
-    modulus: [u64; 7],
+    /// The modulus, so many times: terms of up to two primes each come to less than twice as many as there are primes.
+    multiples: [[u64; 7]; 2 * LANES + 1],
     cofactors: [[u64; LANES]; 6],
     /// The cofactors' residues, each modulo its own prime.
     residues: Lanes,
@@ -101,16 +106,21 @@ static REMAINDERS: LazyLock<Remainders> = LazyLock::new(|| {
     let cofactors = PRIMES.map(|prime| &modulus / Natural::from(prime));
     let limb = |number: &Natural, place: usize| number.as_limbs_asc().get(place).copied().unwrap_or(0);
     let residue = |lane: usize| limb(&(&cofactors[lane] % Natural::from(PRIMES[lane])), 0);
+    let multiple = |times: usize| {
+        let multiple = &modulus * Natural::from(times);
+        from_fn(|place| limb(&multiple, place))
+    };
     Remainders {
-        modulus: std::array::from_fn(|place| limb(&modulus, place)),
-        cofactors: std::array::from_fn(|place| std::array::from_fn(|lane| limb(&cofactors[lane], place))),
-        residues: Lanes::of(std::array::from_fn(residue)),
+        multiples: from_fn(multiple),
+        cofactors: from_fn(|place| from_fn(|lane| limb(&cofactors[lane], place))),
+        residues: Lanes::of(from_fn(residue)),
     }
 });
 
 /// What residues are multiplied by for [`gather`], if the coefficients are `scale` times as large as they should be.
 pub(super) fn weights(scale: u64) -> Lanes {
-    REMAINDERS.residues.times(Lanes::splat(scale as f64)).reduced().inverse()
+    let simd = Scalar::new();
+    REMAINDERS.residues.times(simd, Lanes::splat(scale as f64)).reduced(simd).inverse()
 }
 
 /// Writes the natural whose coefficients these are, over the scale that `weights` are for, to `limbs`, which it fits.
@@ -140,66 +150,73 @@ fn part(x: &[Lanes], weights: Lanes, limbs: &mut [u64], cancel: &Cancel) -> Resu
         }
         return Ok(end);
     }
-    let mut tail = Tail::default();
-    let remainders = &*REMAINDERS;
-    Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            let limbs = limbs;
-            for (x, limbs) in x.chunks(GROUP).zip(limbs.chunks_mut(LIMBS)) {
-                let mut sum = [0; LIMBS + size_of::<Tail>() / 8 + 3];
-                sum[..tail.len()].copy_from_slice(&tail);
-                for (index, x) in x.iter().enumerate() {
-                    let (place, shift) = (index * COEFFICIENT / 64, index * COEFFICIENT % 64);
-                    add_shifted(&mut sum[place..place + 8], number(*x, weights, remainders), shift);
-                }
-                limbs.copy_from_slice(&sum[..limbs.len()]);
-                tail.copy_from_slice(&sum[LIMBS..LIMBS + size_of::<Tail>() / 8]);
-            }
-        },
-    );
-    Ok(tail)
+    Ok(Arch::new().dispatch(Gather { x, weights, limbs }))
 }
 
-/// The number with these residues, times the cofactors' and the scale's.
-#[inline(always)]
-fn number(residues: Lanes, weights: Lanes, remainders: &Remainders) -> [u64; 7] {
-    let terms = residues.times(weights).words();
-    // The sum exceeds a multiple of the modulus by the number, which is far below half the modulus.
-    let mut multiple = 0.0;
-    for (term, inverse) in terms.into_iter().zip(INVERSES) {
-        multiple += term as f64 * inverse;
-    }
-    // There are eight terms of less than the modulus each.
-    let multiple = i128::from(multiple.round_ties_even() as i64);
-    let mut number = [0; 7];
-    // Of at most 118 bits: a column has eight products of 114.
-    let mut carry = 0i128;
-    for (place, limb) in number.iter_mut().enumerate() {
-        let mut column = carry - multiple * i128::from(remainders.modulus[place]);
-        if let Some(cofactors) = remainders.cofactors.get(place) {
-            for (&term, &cofactor) in terms.iter().zip(cofactors) {
-                column += (u128::from(term) * u128::from(cofactor)) as i128;
+struct Gather<'a> {
+    x: &'a [Lanes],
+    weights: Lanes,
+    limbs: &'a mut [u64],
+}
+
+impl WithSimd for Gather<'_> {
+    type Output = Tail;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Tail {
+        let remainders = &*REMAINDERS;
+        let mut tail = Tail::default();
+        for (x, limbs) in self.x.chunks(GROUP).zip(self.limbs.chunks_mut(LIMBS)) {
+            // One more, which each coefficient writes and the next one overwrites.
+            let mut group = [0; 8 * LIMBS + 1];
+            for index in 0..GROUP {
+                let residues = x.get(index).copied().unwrap_or(Lanes::ZERO);
+                let mut sum = number(simd, residues.times(simd, self.weights), remainders);
+                add(&mut sum, &tail);
+                for (place, limb) in tail.iter_mut().enumerate() {
+                    *limb = sum[place + 2] >> (COEFFICIENT % 64);
+                    if let Some(above) = sum.get(place + 3) {
+                        *limb |= above << (64 - COEFFICIENT % 64);
+                    }
+                }
+                let start = index * COEFFICIENT / 8;
+                for (bytes, limb) in group[start..].as_chunks_mut::<8>().0.iter_mut().zip(&sum[..3]) {
+                    *bytes = limb.to_le_bytes();
+                }
+            }
+            for (limb, bytes) in limbs.iter_mut().zip(group.as_chunks().0) {
+                *limb = u64::from_le_bytes(*bytes);
             }
         }
-        *limb = column as u64;
-        carry = column >> 64;
+        tail
     }
-    number
 }
 
-/// Adds a number, shifted to the left by less than a limb.
+/// The number whose residues, over the cofactors' and the scale, these are.
 #[inline(always)]
-fn add_shifted(sum: &mut [u64], number: [u64; 7], shift: usize) {
-    let mut carry = 0;
-    let mut below = 0;
-    for (place, sum) in sum.iter_mut().enumerate() {
-        let limb = number.get(place).copied().unwrap_or(0);
-        let shifted = ((u128::from(limb) << 64 | u128::from(below)) << shift >> 64) as u64;
-        let (partial, first) = sum.overflowing_add(shifted);
-        let (total, second) = partial.overflowing_add(carry);
-        (*sum, carry, below) = (total, u64::from(first | second), limb);
+fn number<S: Simd>(simd: S, residues: Lanes, remainders: &Remainders) -> [u64; 7] {
+    let terms = residues.raised(simd);
+    let mut number = [0; 7];
+    // Of at most 118 bits: a column has eight products of 115.
+    let mut column = 0u128;
+    for (limb, cofactors) in number.iter_mut().zip(&remainders.cofactors) {
+        for (&term, &cofactor) in terms.iter().zip(cofactors) {
+            column += u128::from(term) * u128::from(cofactor);
+        }
+        *limb = column as u64;
+        column >>= 64;
     }
+    number[6] = column as u64;
+    // The sum exceeds a multiple of the modulus by the number, which is far below half the modulus.
+    let times = residues.over_primes(simd).round_ties_even() + LANES as f64;
+    let multiple = &remainders.multiples[(times as usize).min(2 * LANES)];
+    let mut borrow = false;
+    for (limb, other) in number.iter_mut().zip(multiple) {
+        let (partial, first) = limb.overflowing_sub(*other);
+        let (total, second) = partial.overflowing_sub(borrow.into());
+        (*limb, borrow) = (total, first | second);
+    }
+    number
 }
 
 /// Adds a shorter number; the carry.
