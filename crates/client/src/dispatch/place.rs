@@ -10,14 +10,11 @@ use sgdt_proto::{
     id::{TaskId, WorkerId},
     task::Assignment,
 };
-use std::{cmp::Reverse, time::Duration};
+use std::cmp::Reverse;
 use tokio::time::Instant;
 
 /// How many retries that have no good place are looked at before fresh tasks get their turn.
 const LOOK_PAST: usize = 64;
-/// How long a task waits for a worker that suits it better while one that would do has room: not for ever, for the
-/// better one may be full of tasks that take hours.
-const PICKY: Duration = Duration::from_millis(250);
 
 impl<X> Core<X> {
     /// Sends what can be sent.
@@ -91,12 +88,12 @@ impl<X> Core<X> {
             && let Some(id) = self.queues[queue].retry.pop_front()
         {
             let Some(task) = self.tasks.get_mut(&id) else { continue };
-            let fit = |worker: usize| task.fit(self.fleet.workers[worker].info.id);
+            let fit = |worker: usize| task.fit(&self.fleet.workers[worker]);
             let best = candidates.iter().map(|candidate| fit(candidate.worker)).min();
             let hoped = self.fleet.usable(&self.queues[queue].kind, now).map(|(worker, _)| fit(worker)).min();
             let suits = |candidate: &&Candidate| Some(fit(candidate.worker)) == best;
             let good: Vec<_> = candidates.iter().filter(suits).copied().collect();
-            let patient = task.picky_since.is_none_or(|since| now.duration_since(since) < PICKY);
+            let patient = task.picky_since.is_none_or(|since| now.duration_since(since) < task.patience());
             if best == Some(Fit::TooSmall) {
                 if self.may_fit_elsewhere(id) {
                     waiting.push(id);
@@ -136,14 +133,14 @@ impl<X> Core<X> {
                 continue;
             }
             let since = *task.picky_since.get_or_insert(now);
-            let patient = now.duration_since(since) < PICKY;
+            let patient = now.duration_since(since) < task.patience();
             let kind = &self.queues[queue].kind;
             // Chosen anew every time: the one that is kept may be about to leave, or another free by now.
-            let fits = |worker: &Worker| task.fit(worker.info.id) < Fit::TooSmall;
+            let fits = |worker: &Worker| task.fit(worker) < Fit::TooSmall;
             let able = self.fleet.workers.iter().filter(|(_, w)| w.takes(Some(id), now) && w.serves(kind));
             let able = able.filter(|(_, worker)| fits(worker));
             let chosen = able.min_by_key(|(_, worker)| {
-                let fit = task.fit(worker.info.id);
+                let fit = task.fit(worker);
                 let busy = worker.load() > 0 || !worker.has_room(now);
                 (patient.then_some(fit), busy, fit, worker.sole.is_none(), worker.load())
             });

@@ -90,7 +90,7 @@ impl<X> Core<X> {
         let kind: &Kind = &self.queues[task.queue].kind;
         self.fleet.usable(kind, now).filter(move |&(index, worker)| {
             let holds = task.live.iter().flatten().any(|live| live.worker == index);
-            worker.idle_slots(now) > 0 && !holds && task.fit(worker.info.id) < Fit::Failed
+            worker.idle_slots(now) > 0 && !holds && task.fit(worker) < Fit::Failed
         })
     }
 

@@ -1,5 +1,6 @@
 //! What the core knows of a task, and the queues in which tasks of one kind wait.
 
+use super::worker::Worker;
 use crate::{retry::Cause, verify::Check};
 use serde::Serialize;
 use sgdt_proto::{
@@ -88,11 +89,17 @@ pub(super) struct Task<X> {
     pub(super) backed_up: bool,
 }
 
+/// How long a task waits for a worker that suits it better; it doubles with every failure but the first.
+const PICKY: Duration = Duration::from_millis(250);
+const PICKY_DOUBLINGS: usize = 3;
+
 /// How a worker suits a task, the best first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fit {
     /// There is nothing against it.
     Good,
+    /// The task has failed elsewhere, and this one has yet to finish anything: it may be no better.
+    Unproven,
     /// It gave the task back.
     Avoided,
     /// The task has failed on it.
@@ -160,16 +167,25 @@ impl<X> Task<X> {
         self.failures.iter().any(|failure| failure.worker == worker)
     }
 
-    pub(super) fn fit(&self, worker: WorkerId) -> Fit {
-        if self.too_small.contains(&worker) {
+    pub(super) fn fit(&self, worker: &Worker) -> Fit {
+        let id = worker.info.id;
+        if self.too_small.contains(&id) {
             Fit::TooSmall
-        } else if self.has_failed_on(worker) {
+        } else if self.has_failed_on(id) {
             Fit::Failed
-        } else if self.avoid == Some(worker) {
+        } else if self.avoid == Some(id) {
             Fit::Avoided
+        } else if !self.failures.is_empty() && !worker.is_proven() {
+            Fit::Unproven
         } else {
             Fit::Good
         }
+    }
+
+    /// How long it waits for a worker that suits it better while one that would do has room: not for ever, for the
+    /// better one may be full of tasks that take hours. The more often it has failed, the longer.
+    pub(super) fn patience(&self) -> Duration {
+        PICKY * (1 << self.failures.len().saturating_sub(1).min(PICKY_DOUBLINGS))
     }
 
     /// What each attempt met, for the error message.

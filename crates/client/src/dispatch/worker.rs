@@ -159,6 +159,11 @@ impl Worker {
         self.cap = self.cap.saturating_add(1);
     }
 
+    /// Whether it has finished anything.
+    pub(super) fn is_proven(&self) -> bool {
+        self.durations.mean(1).is_some()
+    }
+
     /// It failed. Says whether it has done so too often.
     pub(super) fn failed(&mut self, now: Instant) -> bool {
         // A call that breaks is one failure, however many tasks tell of it.

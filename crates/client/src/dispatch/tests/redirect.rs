@@ -192,6 +192,53 @@ fn a_better_worker_that_stays_full_is_not_waited_for() {
 }
 
 #[test]
+fn what_has_failed_waits_a_little_for_a_worker_that_has_finished_something() {
+    let mut world = World::new();
+    let slowly = |world: &mut World, worker, task| {
+        let key = world.key(worker, task);
+        world.reply(worker, key, done(ms(1000)));
+    };
+    let proven = world.join(1);
+    let first = world.submit(1)[0];
+    slowly(&mut world, proven, first);
+    let (stopped, fresh) = (world.join(1), world.join(1));
+    world.submit(6);
+    for task in world.at(fresh) {
+        world.cancel(task);
+    }
+    let [lost, other] = world.at(stopped).try_into().unwrap();
+    world.lose(stopped, &Cause::Hung);
+    assert_eq!(world.at(fresh), NONE, "it may be no better");
+    let running = world.at(proven)[0];
+    slowly(&mut world, proven, running);
+    assert!(world.at(proven).contains(&lost));
+    world.pass(ms(300));
+    assert_eq!(world.at(fresh), [other], "what the other has may take hours");
+}
+
+#[test]
+fn what_fails_again_and_again_waits_longer_every_time() {
+    let mut world = World::new();
+    let proven = world.join(1);
+    let first = world.submit(1)[0];
+    let key = world.key(proven, first);
+    world.reply(proven, key, done(ms(100_000)));
+    // It is full.
+    world.submit(2);
+    let mut stopped = world.join(1);
+    let task = world.submit(1)[0];
+    for patience in [250, 500, 1000, 2000] {
+        let fresh = world.join(1);
+        world.lose(stopped, &Cause::Hung);
+        world.pass(ms(patience - 100));
+        assert_eq!(world.at(fresh), NONE, "{patience} ms");
+        world.pass(ms(200));
+        assert_eq!(world.at(fresh), [task], "{patience} ms");
+        stopped = fresh;
+    }
+}
+
+#[test]
 fn a_kernel_that_calls_itself_cancelled_is_not_run_for_ever() {
     let mut world = World::new();
     let worker = world.join(1);
