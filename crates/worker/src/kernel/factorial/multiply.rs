@@ -12,7 +12,7 @@ mod lanes;
 mod transform;
 mod words;
 
-use crate::cancel::Cancel;
+use crate::{cancel::Cancel, kernel::zeros::zeros};
 use lanes::Lanes;
 use malachite_base::num::{
     arithmetic::traits::{ModPowerOf2, Square},
@@ -171,8 +171,7 @@ fn values(
     twiddles: &Twiddles,
     cancel: &Cancel,
 ) -> Result<Vec<Lanes>, TaskError> {
-    let mut x = reserved(length)?;
-    x.resize(length, Lanes::ZERO);
+    let mut x = zeros(length, cancel)?.ok_or_else(no_memory)?;
     words::spread(limbs, &mut x, cancel)?;
     transform::forward(&mut x, twiddles, cancel)?;
     Ok(x)
@@ -180,8 +179,7 @@ fn values(
 
 /// The natural of so many limbs whose coefficients came back from a transform.
 fn natural(x: &[Lanes], weights: Lanes, limbs: usize, cancel: &Cancel) -> Result<Natural, TaskError> {
-    let mut product = reserved(limbs)?;
-    product.resize(limbs, 0);
+    let mut product = zeros(limbs, cancel)?.ok_or_else(no_memory)?;
     words::gather(x, weights, &mut product, cancel)?;
     Ok(Natural::from_owned_limbs_asc(product))
 }

@@ -5,6 +5,7 @@
 //! "Modular SIMD arithmetic in Mathemagix", ACM TOMS 43, 2016; FLINT's `fft_small` does the same). Residues are whole
 //! numbers that need not be reduced: each function says how large they may be, in multiples of the primes.
 
+use bytemuck::Zeroable;
 use pulp::{Scalar, Simd};
 use std::array::from_fn;
 
@@ -80,7 +81,7 @@ const RAISE: [f64; LANES] = {
 ///
 /// What is done with them asks for vectors by name: of loops over lanes, the compiler makes vectors of the lanes of
 /// neighbours, which it gathers one by one.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug, Zeroable)]
 #[repr(align(64))]
 pub(super) struct Lanes(pub(super) [f64; LANES]);
 
