@@ -28,7 +28,7 @@ struct Small {
     /// Those of fewer bits: it is faster. Without vectors of 64 bytes it is as fast up to any size.
     bits: u64,
     /// Those with a factor of fewer bits: it takes them for what they are. Long ones are halved until they have at
-    /// most `long` bits, some 50 ms.
+    /// most `long` bits, some 30 ms.
     short: u64,
     long: u64,
     /// Those of fewer bits also where a factor's values could be kept.
@@ -274,7 +274,8 @@ mod tests {
     fn long_products_are_those_of_the_library_on_any_number_of_threads() {
         for threads in [1, 4] {
             let cancel = Cancel::new().helped_by(&Cores::new(threads));
-            // Both kinds of lengths, on both sides of where threads share, and the largest coefficients there are.
+            // Both kinds of lengths, on both sides of where threads share each step, and the largest coefficients there
+            // are.
             for (a, b) in [
                 (3_000, 1),
                 (15_000, 15_000),
@@ -282,6 +283,8 @@ mod tests {
                 (45_000, 45_000),
                 (60_000, 70_000),
                 (190_000, 200_000),
+                (400_000, 450_000),
+                (600_000, 610_000),
             ] {
                 let (x, y) = (made(a, 1), made(b, 2));
                 assert!(multiply(&x, &y, &NONE, &cancel).unwrap() == &x * &y, "{a} x {b}");

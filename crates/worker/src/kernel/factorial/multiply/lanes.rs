@@ -135,7 +135,7 @@ impl Lanes {
         self
     }
 
-    /// The same residue, up to half a prime in size. It may be of eight primes.
+    /// The same residue, up to half a prime in size, and 1/2 more where two are about as near. It may be of eight primes.
     #[inline(always)]
     pub(super) fn reduced<S: Simd>(mut self, simd: S) -> Self {
         let own = wide_mut::<S>(&mut self);

@@ -30,7 +30,8 @@ pub(super) fn count(limbs: usize) -> usize {
     (limbs * GROUP).div_ceil(LIMBS)
 }
 
-/// Writes a natural's coefficients, of up to two primes in size, to the zeros in `x`.
+/// Writes a natural's coefficients, of up to two primes in size, to the zeros in `x`: a word is below a sixteenth of a
+/// prime, and its product with a power that is reduced comes to little more than half of one.
 ///
 /// # Errors
 /// `cancelled` or `timeout`.
@@ -174,10 +175,7 @@ impl WithSimd for Gather<'_> {
                 let mut sum = number(simd, residues.times(simd, self.weights), remainders);
                 add(&mut sum, &tail);
                 for (place, limb) in tail.iter_mut().enumerate() {
-                    *limb = sum[place + 2] >> (COEFFICIENT % 64);
-                    if let Some(above) = sum.get(place + 3) {
-                        *limb |= above << (64 - COEFFICIENT % 64);
-                    }
+                    *limb = sum[place + 2] >> (COEFFICIENT % 64) | sum[place + 3] << (64 - COEFFICIENT % 64);
                 }
                 let start = index * COEFFICIENT / 8;
                 for (bytes, limb) in group[start..].as_chunks_mut::<8>().0.iter_mut().zip(&sum[..3]) {
