@@ -142,7 +142,9 @@ impl<X> Core<X> {
             let chosen = able.min_by_key(|(_, worker)| {
                 let fit = task.fit(worker);
                 let busy = worker.load() > 0 || !worker.has_room(now);
-                (patient.then_some(fit), busy, fit, worker.sole.is_none(), worker.load())
+                // One that is at work is not emptied for this while there is one that may do as well.
+                let hoped = if fit == Fit::Unproven { Fit::Good } else { fit };
+                (patient.then_some(hoped), busy, fit, worker.sole.is_none(), worker.load())
             });
             let chosen = chosen.map(|(index, worker)| (index, worker.load() == 0 && worker.has_room(now)));
             self.release(id);

@@ -89,16 +89,18 @@ pub(super) struct Task<X> {
     pub(super) backed_up: bool,
 }
 
-/// How long a task waits for a worker that suits it better; it doubles with every failure but the first.
+/// How long a task waits for a worker that suits it better; it doubles with every failure beyond those that prove nothing.
 const PICKY: Duration = Duration::from_millis(250);
 const PICKY_DOUBLINGS: usize = 3;
+/// Up to this many failures, a worker that has finished nothing is as good as another: the task goes there at once.
+const CAREFREE: usize = 1;
 
 /// How a worker suits a task, the best first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fit {
     /// There is nothing against it.
     Good,
-    /// The task has failed elsewhere, and this one has yet to finish anything: it may be no better.
+    /// The task has failed again and again, and this one has yet to finish anything: it may be no better.
     Unproven,
     /// It gave the task back.
     Avoided,
@@ -175,7 +177,7 @@ impl<X> Task<X> {
             Fit::Failed
         } else if self.avoid == Some(id) {
             Fit::Avoided
-        } else if !self.failures.is_empty() && !worker.is_proven() {
+        } else if self.failures.len() > CAREFREE && !worker.is_proven() {
             Fit::Unproven
         } else {
             Fit::Good
@@ -185,7 +187,7 @@ impl<X> Task<X> {
     /// How long it waits for a worker that suits it better while one that would do has room: not for ever, for the
     /// better one may be full of tasks that take hours. The more often it has failed, the longer.
     pub(super) fn patience(&self) -> Duration {
-        PICKY * (1 << self.failures.len().saturating_sub(1).min(PICKY_DOUBLINGS))
+        PICKY * (1 << self.failures.len().saturating_sub(CAREFREE + 1).min(PICKY_DOUBLINGS))
     }
 
     /// What each attempt met, for the error message.

@@ -159,9 +159,9 @@ impl Worker {
         self.cap = self.cap.saturating_add(1);
     }
 
-    /// Whether it has finished anything.
+    /// Whether it has finished something, be it with an error of the task's own, and not failed since.
     pub(super) fn is_proven(&self) -> bool {
-        self.durations.mean(1).is_some()
+        self.failures == 0 && self.durations.mean(1).is_some()
     }
 
     /// It failed. Says whether it has done so too often.

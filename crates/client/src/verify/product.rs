@@ -26,8 +26,11 @@ use sgdt_proto::kind::matmul::{Element, Input, Matrix, Operand, Output, Real};
 use std::borrow::Cow;
 
 /// How many of the rows that stand out are computed anew: a share of all, and some at least.
-const LOOK_SHARE: usize = 64;
+const LOOK_SHARE: usize = 256;
 const LEAST_LOOKS: usize = 8;
+
+/// What the elements of x are scaled by, so that no sum of a row's elements is beyond doubles unless elements are.
+const SCALE: f64 = 1.0 / (1u128 << 64) as f64;
 
 impl Checkable for Input {
     fn check(self) -> Option<Check> {
@@ -54,9 +57,10 @@ fn compare<T: Real>(input: &Input, c: &Matrix) -> Result<(), String> {
     }
     let (rows, inner, columns) = (m as usize, k as usize, n as usize);
     let mut rng = SmallRng::from_os_rng();
-    let mut element = || if rng.random() { rng.random_range(0.5..1.0) } else { rng.random_range(-1.0..-0.5) };
+    let mut element =
+        || SCALE * if rng.random() { rng.random_range(0.5..1.0) } else { rng.random_range(-1.0..-0.5) };
     let x = [(); AT_ONCE].map(|()| (0..columns).map(|_| element()).collect());
-    let ones = vec![1.0; columns];
+    let ones = vec![SCALE; columns];
     let mut of_b = image(&b, columns, &x, Some(&ones));
     if of_b.bound.iter().any(|sum| !sum.is_finite()) {
         clear_infinite_columns(&mut b, &mut c, columns);
@@ -66,7 +70,7 @@ fn compare<T: Real>(input: &Input, c: &Matrix) -> Result<(), String> {
     let of_c = image(&c, columns, &x, None).vectors;
     let of_a = image(&a, inner, &of_b.vectors, Some(&of_b.bound));
     let suspects = rows_that_stand_out::<T>(rows, &of_c, &of_a, &rounding);
-    for row in suspects.into_iter().take(LEAST_LOOKS.max(rows / LOOK_SHARE)) {
+    for row in suspects {
         if let Some(column) = stray(&a[row * inner..][..inner], &b, &c[row * columns..][..columns]) {
             return Err(format!("element {column} of row {row} is not that of the product"));
         }
@@ -80,7 +84,7 @@ struct Rounding {
     terms: f64,
     /// The part of a row's magnitudes.
     usual: f64,
-    /// What is lost of terms, and of elements, that are too small for the type.
+    /// What is lost of terms that are below the least number of the type.
     lost: f64,
 }
 
@@ -93,12 +97,13 @@ impl Rounding {
             // The sum of a row's magnitudes is at most sqrt(n) times the root of the sum of their squares, which it stands
             // for: where elements differ much in size a row is looked at in vain, and no harm is done.
             usual: roundings / n.sqrt(),
-            lost: n * lost::<T>(k),
+            lost: SCALE * n * (k + 1.0) * 2.0 * T::ROUNDOFF * T::MIN_POSITIVE,
         }
     }
 }
 
-/// The rows in which `c` differs from the product by more than usual, those first that differ most.
+/// The rows in which `c` differs from the product by more than usual, as many of them as are looked at: those that differ
+/// most, and some of those that may be beyond the type.
 fn rows_that_stand_out<T: Real>(
     rows: usize,
     of_c: &Vectors,
@@ -107,7 +112,7 @@ fn rows_that_stand_out<T: Real>(
 ) -> Vec<usize> {
     // Where nothing is summed `a` has no rows, and the product is zero.
     let at = |image: &[f64], row: usize| image.get(row).copied().unwrap_or(0.0);
-    let mut suspects = Vec::new();
+    let (mut suspects, mut unbounded) = (Vec::new(), Vec::new());
     for row in 0..rows {
         let magnitudes = at(&of_a.bound, row);
         let excess = of_c.iter().zip(&of_a.vectors).map(|(cx, abx)| {
@@ -120,15 +125,18 @@ fn rows_that_stand_out<T: Real>(
             }
         });
         let excess = excess.fold(0.0, f64::max);
-        if !magnitudes.is_finite() || excess.is_infinite() && may_overflow::<T>(magnitudes, rounding.terms) {
-            // Not before those of which more is known.
-            suspects.push((1.0, row));
+        if !magnitudes.is_finite()
+            || excess.is_infinite() && may_overflow::<T>(magnitudes / SCALE, rounding.terms)
+        {
+            unbounded.push(row);
         } else if excess > 1.0 {
             suspects.push((excess, row));
         }
     }
     suspects.sort_unstable_by(|(one, _), (other, _)| other.total_cmp(one));
-    suspects.into_iter().map(|(_, row)| row).collect()
+    let looks = LEAST_LOOKS.max(rows / LOOK_SHARE);
+    let suspects = suspects.into_iter().map(|(_, row)| row).take(looks);
+    suspects.chain(unbounded.into_iter().take(looks)).collect()
 }
 
 /// Makes zeros of the columns in which `b` has what is infinite or no number, and of those of the product `c`.
@@ -165,7 +173,7 @@ fn stray<T: Real>(a: &[T], b: &[T], c: &[T]) -> Option<usize> {
     let terms = a.len() as f64;
     // Roundings of the worker's and of these sums, and what is lost of terms that are too small for the type.
     let roundoff = (T::ROUNDOFF + f64::ROUNDOFF) * (terms + 2.0);
-    let lost = lost::<T>(terms);
+    let lost = 2.0 * T::MIN_POSITIVE * (terms + 1.0);
     c.iter().zip(sums).zip(magnitudes).position(|((&element, sum), magnitude)| {
         let element: f64 = element.into();
         let allowed = roundoff * magnitude + lost;
@@ -173,11 +181,6 @@ fn stray<T: Real>(a: &[T], b: &[T], c: &[T]) -> Option<usize> {
         let difference = (element - sum).abs();
         allowed.is_finite() && !overflown && (difference > allowed || difference.is_nan())
     })
-}
-
-/// What is at most lost of a sum because so many terms, and it, are too small for the type.
-fn lost<T: Real>(terms: f64) -> f64 {
-    2.0 * T::MIN_POSITIVE * (terms + 1.0)
 }
 
 /// Whether terms of these magnitudes may be summed up to what is beyond the type, if roundings are all upwards.
@@ -394,8 +397,52 @@ mod tests {
         let sums = vec![1e36f32; 512];
         assert_eq!(verdict(&[1e18f32], &[1e18; 512], shape, sums), Ok(()));
         assert!(verdict(&[1e18f32], &[1e18; 512], shape, vec![f32::NAN; 512]).is_err());
-        assert!(verdict(&[1e153], &[1e153; 512], shape, vec![1e307; 512]).is_err());
-        assert_eq!(verdict(&[1e153], &[1e153; 512], shape, vec![1e153 * 1e153; 512]), Ok(()));
+        // Honest ones stand out, and are far from infinite themselves.
+        let shape @ [m, k, n] = [20, 1 << 14, 64];
+        let (a, b) = (vec![0.1f32; m * k], vec![1e34; k * n]);
+        let c = naive_in_floats(&a, &b, shape);
+        assert_eq!(verdict(&a, &b, shape, c.clone()), Ok(()));
+        for nothing in [f32::NAN, f32::INFINITY] {
+            let mut wrong = c.clone();
+            wrong[13 * n..14 * n].fill(nothing);
+            assert!(verdict(&a, &b, shape, wrong).is_err(), "{nothing}");
+        }
+    }
+
+    #[test]
+    fn sums_of_rows_may_be_beyond_doubles() {
+        let shape @ [m, _, n] = [100, 2, 64];
+        let a: Vec<f64> = [1.0, 0.0].repeat(m);
+        let (b, c) = ([vec![1.5; n], vec![1e307; n]].concat(), vec![1.5; m * n]);
+        assert_eq!(verdict(&a, &b, shape, c.clone()), Ok(()));
+        let shape_of_large = [m, 1, 512];
+        let (large_a, large_b) = (vec![1e153; m], vec![1e153; 512]);
+        let large = vec![1e153 * 1e153; 512 * m];
+        assert_eq!(verdict(&large_a, &large_b, shape_of_large, large.clone()), Ok(()));
+        for row in [50, m - 1] {
+            let mut wrong = c.clone();
+            wrong[row * n] = 7.0;
+            assert!(verdict(&a, &b, shape, wrong).is_err(), "row {row}");
+            for other in [0.0, f64::NAN, -1e300] {
+                let mut wrong = large.clone();
+                wrong[row * 512] = other;
+                assert!(verdict(&large_a, &large_b, shape_of_large, wrong).is_err(), "row {row}: {other}");
+            }
+        }
+    }
+
+    #[test]
+    fn small_floats_that_are_far_from_the_least_are_not_taken_for_lost() {
+        let shape @ [m, k, n] = [4, 512, 512];
+        let small = |seed, len| {
+            units::<f32>(seed, len).into_iter().map(|element| 1e-18 * element).collect::<Vec<_>>()
+        };
+        let (a, b) = (small(1, m * k), small(2, k * n));
+        let c = naive_in_floats(&a, &b, shape);
+        assert_eq!(verdict(&a, &b, shape, c.clone()), Ok(()));
+        let mut wrong = c;
+        wrong[n + 1] = 0.0;
+        assert!(verdict(&a, &b, shape, wrong).is_err());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Tasks that kill workers, and tasks that only seem to.
 
 use super::{
+    fake::done,
     ms,
     world::{KIND, World},
 };
@@ -239,6 +240,19 @@ fn a_suspect_that_is_cleared_before_its_turn_need_not_be_alone() {
     assert_eq!(world.at(busy).len(), 2, "what is there may take hours");
     lost.iter().for_each(|worker| world.up(*worker));
     assert!(world.at(busy).contains(&task));
+}
+
+#[test]
+fn no_worker_is_emptied_for_a_suspect_while_another_has_nothing_to_do() {
+    let mut world = World::new();
+    let busy = world.join(1);
+    let first = world.submit(1)[0];
+    let key = world.key(busy, first);
+    world.reply(busy, key, done(ms(100_000)));
+    world.submit(2);
+    let (task, _) = bereave(&mut world);
+    let fresh = world.join(1);
+    assert_eq!(world.at(fresh), [task], "it has finished nothing, and may do as well");
 }
 
 #[test]

@@ -192,32 +192,7 @@ fn a_better_worker_that_stays_full_is_not_waited_for() {
 }
 
 #[test]
-fn what_has_failed_waits_a_little_for_a_worker_that_has_finished_something() {
-    let mut world = World::new();
-    let slowly = |world: &mut World, worker, task| {
-        let key = world.key(worker, task);
-        world.reply(worker, key, done(ms(1000)));
-    };
-    let proven = world.join(1);
-    let first = world.submit(1)[0];
-    slowly(&mut world, proven, first);
-    let (stopped, fresh) = (world.join(1), world.join(1));
-    world.submit(6);
-    for task in world.at(fresh) {
-        world.cancel(task);
-    }
-    let [lost, other] = world.at(stopped).try_into().unwrap();
-    world.lose(stopped, &Cause::Hung);
-    assert_eq!(world.at(fresh), NONE, "it may be no better");
-    let running = world.at(proven)[0];
-    slowly(&mut world, proven, running);
-    assert!(world.at(proven).contains(&lost));
-    world.pass(ms(300));
-    assert_eq!(world.at(fresh), [other], "what the other has may take hours");
-}
-
-#[test]
-fn what_fails_again_and_again_waits_longer_every_time() {
+fn what_has_failed_twice_waits_for_a_worker_that_has_finished_something_and_longer_every_time() {
     let mut world = World::new();
     let proven = world.join(1);
     let first = world.submit(1)[0];
@@ -227,15 +202,41 @@ fn what_fails_again_and_again_waits_longer_every_time() {
     world.submit(2);
     let mut stopped = world.join(1);
     let task = world.submit(1)[0];
-    for patience in [250, 500, 1000, 2000] {
+    let fresh = world.join(1);
+    world.lose(stopped, &Cause::Hung);
+    assert_eq!(world.at(fresh), [task], "once proves nothing");
+    stopped = fresh;
+    for patience in [250, 500, 1000] {
         let fresh = world.join(1);
         world.lose(stopped, &Cause::Hung);
         world.pass(ms(patience - 100));
-        assert_eq!(world.at(fresh), NONE, "{patience} ms");
+        assert_eq!(world.at(fresh), NONE, "{patience} ms: it may be no better");
         world.pass(ms(200));
-        assert_eq!(world.at(fresh), [task], "{patience} ms");
+        assert_eq!(world.at(fresh), [task], "{patience} ms: what the other has may take hours");
         stopped = fresh;
     }
+}
+
+#[test]
+fn what_has_failed_twice_goes_to_a_worker_that_has_finished_something_as_soon_as_it_has_room() {
+    let mut world = World::new();
+    let slowly = |world: &mut World, worker, task| {
+        let key = world.key(worker, task);
+        world.reply(worker, key, done(ms(1000)));
+    };
+    let proven = world.join(1);
+    let first = world.submit(1)[0];
+    slowly(&mut world, proven, first);
+    let kept = world.submit(2);
+    let stopped = world.join(1);
+    let task = world.submit(1)[0];
+    let stopped_too = world.join(1);
+    world.lose(stopped, &Cause::Hung);
+    let fresh = world.join(1);
+    world.lose(stopped_too, &Cause::Hung);
+    assert_eq!(world.at(fresh), NONE);
+    slowly(&mut world, proven, kept[0]);
+    assert!(world.at(proven).contains(&task));
 }
 
 #[test]

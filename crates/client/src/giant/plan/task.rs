@@ -76,7 +76,7 @@ const SCATTERED: f64 = 2.0;
 const MERGED: f64 = 2e8;
 
 /// How long one core with AVX-512 takes for the factorial of a million, and for its digits; and for one of how many times
-/// as many bits it takes how much longer: as measured from 10^6 to 10^7. It is more than n log n, because memory is
+/// as many bits it takes how much longer: as measured from 10^6 to 2 * 10^7. It is more than n log n, because memory is
 /// slower than caches.
 const CORE: f64 = 0.031;
 const TEXT: f64 = 0.158;
