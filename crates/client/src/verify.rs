@@ -7,7 +7,7 @@
 //! - `order`: that keys are in order, and the same as before, by a hash that does not depend on their order;
 //! - `residue`: residues of whole numbers modulo primes of 61 bits.
 //!
-//! Summaries are not checked: they tell too little of what was computed.
+//! Summaries are not checked, as they tell too little of what was computed, but for a count of digits.
 
 pub(crate) mod order;
 mod product;

@@ -331,7 +331,7 @@ async fn a_large_task_is_planned_for_where_slots_are_idle() {
     static PLANNED: AtomicU64 = AtomicU64::new(0);
     let fixture = Fixture::new(1).await;
     let small = large_and_small().lines().take(2).collect::<Vec<_>>().join("\n");
-    let large = r#"{"task":"factorial","n":2500000}"#;
+    let large = r#"{"task":"factorial","n":5000000}"#;
     let busy = "{\"task\":\"sleep\",\"ms\":1000}\n";
     let slots = fixture.client.membership().borrow().members().values().map(|w| w.info.slots as usize).sum();
     for (tasks, planned) in [(small, 0), (busy.repeat(slots) + large, 0), (large.to_owned(), 1)] {

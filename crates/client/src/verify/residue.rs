@@ -12,6 +12,7 @@ use sgdt_proto::{
         natural::{Multiply, Part},
     },
 };
+use sgdt_worker::kernel::factorial::count::digits;
 
 /// By how much the primes are below 2^61.
 const PRIMES: [Prime; 3] = [Prime(1), Prime(31), Prime(45)];
@@ -90,15 +91,27 @@ impl Prime {
 
 impl Checkable for Input {
     fn check(self) -> Option<Check> {
-        let judge = move |output: Output| {
-            let text = output.decimal.ok_or("its digits are missing")?;
-            if output.digits != text.len() as u64 {
-                return Err(format!("it has {} digits and not {}", text.len(), output.digits));
+        let has_as_many = |output: &Output, digits: u128| {
+            let said = output.digits;
+            if u128::from(said) == digits {
+                Ok(())
+            } else {
+                Err(format!("it has {digits} digits and not {said}"))
             }
+        };
+        if self.summary {
+            return Some(Check::new(move |output: Output| match digits(self.n) {
+                Some(digits) => has_as_many(&output, digits),
+                // A power of ten is too near to tell.
+                None => Ok(()),
+            }));
+        }
+        Some(Check::new(move |output: Output| {
+            let text = output.decimal.as_ref().ok_or("its digits are missing")?;
+            has_as_many(&output, text.len() as u128)?;
             let words = words(text.as_bytes())?;
             agree(|prime| (prime.decimal(&words), prime.factorial(self.n)))
-        };
-        (!self.summary).then(|| Check::new(judge))
+        }))
     }
 }
 
@@ -235,6 +248,13 @@ mod tests {
             judge(Input { n: 1, summary: false }, &Output { digits: 2, decimal: Some(vec![b'1'].into()) })
                 .is_err()
         );
-        assert!(Input { n: 1, summary: true }.check().is_none());
+    }
+
+    #[test]
+    fn a_summary_has_the_right_count_of_digits() {
+        let input = || Input { n: 20_000, summary: true };
+        assert_eq!(judge(input(), &Output { digits: 77_338, decimal: None }), Ok(()));
+        let wrong = judge(input(), &Output { digits: 77_342, decimal: None });
+        assert_eq!(wrong, Err("it has 77338 digits and not 77342".into()));
     }
 }

@@ -8,7 +8,8 @@
 //!
 //! Peak memory: that of the text, [`written::DECIMAL_MEMORY`] times the size of n! in binary.
 
-mod count;
+#[doc(hidden)]
+pub mod count;
 mod decimal;
 mod multiply;
 pub mod pieces;

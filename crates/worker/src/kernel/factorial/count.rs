@@ -21,7 +21,7 @@ const CERTAIN: u64 = 100;
 const HALF_LN_TAU: u128 = 91_893_853_320_467_274_178_032_973_640_561_763_986;
 
 /// The number of digits of n!, if it can be told.
-pub(super) fn digits(n: u64) -> Option<u128> {
+pub fn digits(n: u64) -> Option<u128> {
     if n < 2 {
         return Some(1);
     }
