@@ -29,8 +29,8 @@ use std::borrow::Cow;
 const LOOK_SHARE: usize = 256;
 const LEAST_LOOKS: usize = 8;
 
-/// What the elements of x are scaled by, so that no sum of a row's elements is beyond doubles unless elements are.
-const SCALE: f64 = 1.0 / (1u128 << 64) as f64;
+/// What the elements of x are scaled by where sums of rows are beyond doubles, though their elements may not be.
+const SMALL: f64 = 1.0 / (1u128 << 64) as f64;
 
 impl Checkable for Input {
     fn check(self) -> Option<Check> {
@@ -56,20 +56,12 @@ fn compare<T: Real>(input: &Input, c: &Matrix) -> Result<(), String> {
         return Ok(());
     }
     let (rows, inner, columns) = (m as usize, k as usize, n as usize);
-    let mut rng = SmallRng::from_os_rng();
-    let mut element =
-        || SCALE * if rng.random() { rng.random_range(0.5..1.0) } else { rng.random_range(-1.0..-0.5) };
-    let x = [(); AT_ONCE].map(|()| (0..columns).map(|_| element()).collect());
-    let ones = vec![SCALE; columns];
-    let mut of_b = image(&b, columns, &x, Some(&ones));
-    if of_b.bound.iter().any(|sum| !sum.is_finite()) {
+    let mut sides = Sides::of(&a, &b, &c, inner, columns, 1.0);
+    if sides.abx.bound.iter().any(|sum| !sum.is_finite()) {
         clear_infinite_columns(&mut b, &mut c, columns);
-        of_b = image(&b, columns, &x, Some(&ones));
+        sides = Sides::of(&a, &b, &c, inner, columns, SMALL);
     }
-    let rounding = Rounding::of::<T>(k as f64, n as f64);
-    let of_c = image(&c, columns, &x, None).vectors;
-    let of_a = image(&a, inner, &of_b.vectors, Some(&of_b.bound));
-    let suspects = rows_that_stand_out::<T>(rows, &of_c, &of_a, &rounding);
+    let suspects = sides.rows_that_stand_out(rows, &Rounding::of::<T>(k as f64, n as f64));
     for row in suspects {
         if let Some(column) = stray(&a[row * inner..][..inner], &b, &c[row * columns..][..columns]) {
             return Err(format!("element {column} of row {row} is not that of the product"));
@@ -80,12 +72,12 @@ fn compare<T: Real>(input: &Input, c: &Matrix) -> Result<(), String> {
 
 /// By how much C x and A (B x) differ as a rule.
 struct Rounding {
-    /// Of how many terms each element is a sum.
-    terms: f64,
     /// The part of a row's magnitudes.
     usual: f64,
     /// What is lost of terms that are below the least number of the type.
     lost: f64,
+    /// From which magnitudes on a sum may be beyond the type.
+    overflow: f64,
 }
 
 impl Rounding {
@@ -93,50 +85,64 @@ impl Rounding {
     fn of<T: Real>(k: f64, n: f64) -> Self {
         let roundings = T::ROUNDOFF * (k + 1.0).sqrt() + f64::ROUNDOFF * (k + 2.0 * n).sqrt();
         Self {
-            terms: k,
             // The sum of a row's magnitudes is at most sqrt(n) times the root of the sum of their squares, which it stands
             // for: where elements differ much in size a row is looked at in vain, and no harm is done.
             usual: roundings / n.sqrt(),
-            lost: SCALE * n * (k + 1.0) * 2.0 * T::ROUNDOFF * T::MIN_POSITIVE,
+            lost: n * (k + 1.0) * 2.0 * T::ROUNDOFF * T::MIN_POSITIVE,
+            overflow: overflow::<T>(k),
         }
     }
 }
 
-/// The rows in which `c` differs from the product by more than usual, as many of them as are looked at: those that differ
-/// most, and some of those that may be beyond the type.
-fn rows_that_stand_out<T: Real>(
-    rows: usize,
-    of_c: &Vectors,
-    of_a: &Image,
-    rounding: &Rounding,
-) -> Vec<usize> {
-    // Where nothing is summed `a` has no rows, and the product is zero.
-    let at = |image: &[f64], row: usize| image.get(row).copied().unwrap_or(0.0);
-    let (mut suspects, mut unbounded) = (Vec::new(), Vec::new());
-    for row in 0..rows {
-        let magnitudes = at(&of_a.bound, row);
-        let excess = of_c.iter().zip(&of_a.vectors).map(|(cx, abx)| {
-            let difference = (cx[row] - at(abx, row)).abs();
-            // No number at all stands out most.
-            if difference.is_nan() {
-                f64::INFINITY
-            } else {
-                difference / (rounding.usual * magnitudes + rounding.lost)
-            }
-        });
-        let excess = excess.fold(0.0, f64::max);
-        if !magnitudes.is_finite()
-            || excess.is_infinite() && may_overflow::<T>(magnitudes / SCALE, rounding.terms)
-        {
-            unbounded.push(row);
-        } else if excess > 1.0 {
-            suspects.push((excess, row));
-        }
+/// C x and A (B x).
+struct Sides {
+    cx: Vectors,
+    /// With the sums of the rows' magnitudes.
+    abx: Image,
+    /// What the elements of x were scaled by.
+    scale: f64,
+}
+
+impl Sides {
+    fn of<T: Real>(a: &[T], b: &[T], c: &[T], inner: usize, columns: usize, scale: f64) -> Self {
+        let mut rng = SmallRng::from_os_rng();
+        let mut element =
+            || scale * if rng.random() { rng.random_range(0.5..1.0) } else { rng.random_range(-1.0..-0.5) };
+        let x = [(); AT_ONCE].map(|()| (0..columns).map(|_| element()).collect());
+        let bx = image(b, columns, &x, Some(&vec![scale; columns]));
+        let abx = image(a, inner, &bx.vectors, Some(&bx.bound));
+        Self { cx: image(c, columns, &x, None).vectors, abx, scale }
     }
-    suspects.sort_unstable_by(|(one, _), (other, _)| other.total_cmp(one));
-    let looks = LEAST_LOOKS.max(rows / LOOK_SHARE);
-    let suspects = suspects.into_iter().map(|(_, row)| row).take(looks);
-    suspects.chain(unbounded.into_iter().take(looks)).collect()
+
+    /// The rows in which they differ by more than usual, as many of them as are looked at: those that differ most, and some
+    /// of those that may be beyond the type.
+    fn rows_that_stand_out(&self, rows: usize, rounding: &Rounding) -> Vec<usize> {
+        // Where nothing is summed `a` has no rows, and the product is zero.
+        let at = |image: &[f64], row: usize| image.get(row).copied().unwrap_or(0.0);
+        let (mut suspects, mut unbounded) = (Vec::new(), Vec::new());
+        for row in 0..rows {
+            let magnitudes = at(&self.abx.bound, row);
+            let allowed = rounding.usual * magnitudes + self.scale * rounding.lost;
+            let excess = self.cx.iter().zip(&self.abx.vectors).map(|(cx, abx)| {
+                let difference = (cx[row] - at(abx, row)).abs();
+                // Nothing is allowed where the scale has made it too small for a double.
+                let excess = if difference == 0.0 { 0.0 } else { difference / allowed };
+                // No number at all stands out most.
+                if excess.is_nan() { f64::INFINITY } else { excess }
+            });
+            let excess = excess.fold(0.0, f64::max);
+            let may_overflow = magnitudes / self.scale >= rounding.overflow;
+            if !magnitudes.is_finite() || excess.is_infinite() && may_overflow {
+                unbounded.push(row);
+            } else if excess > 1.0 {
+                suspects.push((excess, row));
+            }
+        }
+        suspects.sort_unstable_by(|(one, _), (other, _)| other.total_cmp(one));
+        let looks = LEAST_LOOKS.max(rows / LOOK_SHARE);
+        let suspects = suspects.into_iter().map(|(_, row)| row).take(looks);
+        suspects.chain(unbounded.into_iter().take(looks)).collect()
+    }
 }
 
 /// Makes zeros of the columns in which `b` has what is infinite or no number, and of those of the product `c`.
@@ -174,18 +180,19 @@ fn stray<T: Real>(a: &[T], b: &[T], c: &[T]) -> Option<usize> {
     // Roundings of the worker's and of these sums, and what is lost of terms that are too small for the type.
     let roundoff = (T::ROUNDOFF + f64::ROUNDOFF) * (terms + 2.0);
     let lost = 2.0 * T::MIN_POSITIVE * (terms + 1.0);
+    let overflow = overflow::<T>(terms);
     c.iter().zip(sums).zip(magnitudes).position(|((&element, sum), magnitude)| {
         let element: f64 = element.into();
         let allowed = roundoff * magnitude + lost;
-        let overflown = !element.is_finite() && may_overflow::<T>(magnitude, terms);
+        let overflown = !element.is_finite() && magnitude >= overflow;
         let difference = (element - sum).abs();
         allowed.is_finite() && !overflown && (difference > allowed || difference.is_nan())
     })
 }
 
-/// Whether terms of these magnitudes may be summed up to what is beyond the type, if roundings are all upwards.
-fn may_overflow<T: Real>(magnitudes: f64, terms: f64) -> bool {
-    magnitudes * (1.0 + 2.0 * (T::ROUNDOFF + f64::ROUNDOFF) * (terms + 2.0)) >= T::MAX
+/// From which magnitudes on terms may be summed up to what is beyond the type, if roundings are all upwards.
+fn overflow<T: Real>(terms: f64) -> f64 {
+    T::MAX / (1.0 + 2.0 * (T::ROUNDOFF + f64::ROUNDOFF) * (terms + 2.0))
 }
 
 fn elements<T: Real>(operand: &Operand) -> Result<Cow<'_, [T]>, String> {
@@ -432,17 +439,15 @@ mod tests {
     }
 
     #[test]
-    fn small_floats_that_are_far_from_the_least_are_not_taken_for_lost() {
-        let shape @ [m, k, n] = [4, 512, 512];
-        let small = |seed, len| {
-            units::<f32>(seed, len).into_iter().map(|element| 1e-18 * element).collect::<Vec<_>>()
-        };
-        let (a, b) = (small(1, m * k), small(2, k * n));
-        let c = naive_in_floats(&a, &b, shape);
-        assert_eq!(verdict(&a, &b, shape, c.clone()), Ok(()));
-        let mut wrong = c;
-        wrong[n + 1] = 0.0;
-        assert!(verdict(&a, &b, shape, wrong).is_err());
+    fn small_numbers_that_are_above_the_least_are_not_taken_for_lost() {
+        fn are_not<T: Real>(of: impl Fn(T) -> T) {
+            let shape @ [m, k, n] = [4, 512, 512];
+            let small = |seed, len| units::<T>(seed, len).into_iter().map(&of).collect::<Vec<_>>();
+            let (a, b) = (small(1, m * k), small(2, k * n));
+            assert!(verdict(&a, &b, shape, vec![T::zeroed(); m * n]).is_err(), "{:?}", T::ELEMENT);
+        }
+        are_not(|element: f32| 1e-18 * element);
+        are_not(|element: f64| 1e-153 * element);
     }
 
     #[test]
