@@ -110,8 +110,9 @@ impl Sides {
             || scale * if rng.random() { rng.random_range(0.5..1.0) } else { rng.random_range(-1.0..-0.5) };
         let x = [(); AT_ONCE].map(|()| (0..columns).map(|_| element()).collect());
         let bx = image(b, columns, &x, Some(&vec![scale; columns]));
+        let cx = image(c, columns, &x, None).vectors;
         let abx = image(a, inner, &bx.vectors, Some(&bx.bound));
-        Self { cx: image(c, columns, &x, None).vectors, abx, scale }
+        Self { cx, abx, scale }
     }
 
     /// The rows in which they differ by more than usual, as many of them as are looked at: those that differ most, and some
